@@ -1,0 +1,47 @@
+# Every target makes .venv where there is none and installs what it needs. Needs git, make and Python >= 3.12.
+.PHONY: demo test lint docs bench clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell python3 -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo python3 || echo python3.12)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# Small networks on small batches do not profit from threads, and stall when threads outnumber free cores.
+ENV    := OMP_NUM_THREADS=1 MPLBACKEND=Agg
+
+help:
+	@echo "make demo   run every method on 700 real cells: a table and a UMAP figure"
+	@echo "make test   run the tests"
+	@echo "make lint   ruff and mypy"
+	@echo "make docs   build the documentation, warnings are errors"
+	@echo "make bench  run the benchmarks (set SCX_DATA to the folder of the datasets)"
+
+$(BIN)/python:
+	@if command -v uv >/dev/null 2>&1; then uv venv --python ">=3.12" $(VENV); \
+	else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"; fi
+
+# One stamp per dependency group, renewed when pyproject.toml changes.
+$(VENV)/.stamp-%: pyproject.toml | $(BIN)/python
+	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --editable . $(if $(filter-out base,$*),--group $*); \
+	else $(BIN)/python -m pip install --quiet --editable . $(if $(filter-out base,$*),--group $*); fi
+	@touch $@
+
+demo: $(VENV)/.stamp-base
+	$(ENV) $(BIN)/python benchmarks/demo.py
+
+test: $(VENV)/.stamp-test
+	$(ENV) $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+lint: $(VENV)/.stamp-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.stamp-doc
+	$(ENV) $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/.stamp-base
+	$(ENV) $(BIN)/python benchmarks/clustering.py $(ARGS)
+	$(ENV) $(BIN)/python benchmarks/training_step.py
+
+clean:
+	rm -rf $(VENV) docs/_build docs/generated docs/jupyter_execute

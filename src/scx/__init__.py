@@ -1,0 +1,28 @@
+"""Deep clustering of single-cell RNA-seq for scanpy users.
+
+``scx.tl`` holds the methods, ``scx.model`` the models behind them, ``scx.datasets`` small data to try them on.
+The namespaces are imported on first use: ``import scx`` alone loads neither torch nor scvi-tools nor scanpy.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import datasets, model, tl
+
+__all__ = ["__version__", "datasets", "model", "tl"]
+
+__version__ = version("scx")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return import_module(f".{name}", __name__)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,203 @@
+"""Checks of what a user passes in: fail before anything is trained or written, and say what to do next."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+
+from ._keys import Keys
+
+MIN_CELLS = 10
+"""Fewer cells than this are no sample that a network can be trained on."""
+MIN_GENES = 5
+"""Fewer genes than this leave nothing to embed."""
+MAX_LOG_VALUE = 20.0
+"""Largest value that logarithms of expression take: log2 of one million (counts per million of a single gene)."""
+
+
+def check_anndata(adata: Any) -> None:
+    """Raise unless `adata` is an AnnData with enough cells and genes."""
+    if not isinstance(adata, AnnData):
+        msg = f"Expected an AnnData as first argument, got {type(adata).__name__}."
+        raise TypeError(msg)
+    if adata.n_obs < MIN_CELLS:
+        msg = f"`adata` has {adata.n_obs} cells; training needs at least {MIN_CELLS}."
+        raise ValueError(msg)
+    if adata.n_vars < MIN_GENES:
+        msg = f"`adata` has {adata.n_vars} genes; training needs at least {MIN_GENES}."
+        raise ValueError(msg)
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise unless `value` is one of the named `choices`."""
+    choices = list(choices)
+    if value not in choices:
+        msg = f"Unknown `{name}`: {value!r}. Choose one of {', '.join(map(repr, choices))}."
+        raise ValueError(msg)
+
+
+def check_positive_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None, why: str = "") -> None:
+    """Raise unless `value` is a whole number in [`minimum`, `maximum`]; `why` is appended to the message."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        msg = f"`{name}` must be a whole number, got {value!r}."
+        raise TypeError(msg)
+    if value < minimum or (maximum is not None and value > maximum):
+        bounds = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
+        msg = f"`{name}` must be {bounds}{why}, got {value}."
+        raise ValueError(msg)
+
+
+def check_n_clusters(n_clusters: Any, n_obs: int) -> None:
+    """Raise unless `n_clusters` is None or a number of clusters that `n_obs` cells can form."""
+    if n_clusters is not None:
+        check_positive_int("n_clusters", n_clusters, minimum=2, maximum=n_obs, why=" (the number of cells)")
+
+
+def check_rng(rng: Any) -> None:
+    """Raise unless `rng` is a seed or a generator of numpy."""
+    if not isinstance(rng, np.random.Generator):
+        try:
+            check_positive_int("rng", rng, minimum=0)
+        except TypeError:
+            msg = f"`rng` must be a whole number or a numpy.random.Generator, got {rng!r}."
+            raise TypeError(msg) from None
+
+
+def check_devices(accelerator: str, devices: int | list[int] | str) -> None:
+    """Raise unless Lightning knows the accelerator and finds the devices on this machine."""
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    from ._compat import parse_devices
+
+    try:
+        parse_devices(accelerator, devices)
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        msg = (
+            f"Cannot use `accelerator={accelerator!r}` with `devices={devices!r}`: {error} "
+            'Pass accelerator="auto" to use what this machine has.'
+        )
+        raise ValueError(msg) from error
+
+
+def check_arguments(name: str, passed: Mapping[str, Any] | None, allowed: Iterable[str]) -> None:
+    """Raise if the keyword arguments `passed` on under `name` hold one that is not `allowed`."""
+    if passed is not None and not isinstance(passed, Mapping):
+        msg = f"`{name}` must be a dict of keyword arguments, got {type(passed).__name__}."
+        raise TypeError(msg)
+    allowed = sorted(allowed)
+    unknown = sorted(set(passed or ()) - set(allowed))
+    if unknown:
+        msg = f"Unknown entries of `{name}`: {', '.join(unknown)}. Known are {', '.join(allowed)}."
+        raise TypeError(msg)
+
+
+def check_key_added(adata: AnnData, keys: Keys) -> None:
+    """Raise if `key_added` is no name, or names fields that scx did not write."""
+    if not isinstance(keys.key_added, str) or not keys.key_added.strip():
+        msg = f"`key_added` must be a non-empty string, got {keys.key_added!r}."
+        raise ValueError(msg)
+    previous = adata.uns.get(keys.uns)
+    if isinstance(previous, Mapping) and "scx_version" in previous:
+        return
+    taken = [
+        f"adata.{where}[{name!r}]"
+        for where, name in (
+            ("obs", keys.clusters),
+            ("obs", keys.confidence),
+            ("obsm", keys.embedding),
+            ("uns", keys.uns),
+        )
+        if name in getattr(adata, where)
+    ]
+    if taken:
+        msg = (
+            f"`key_added={keys.key_added!r}` would overwrite {', '.join(taken)}, which scx did not write. "
+            "Pass another `key_added`, or delete them first."
+        )
+        raise ValueError(msg)
+
+
+def check_model_dir(model_dir: str | Path | None) -> None:
+    """Raise if the folder to save the model in exists already."""
+    if model_dir is not None and Path(model_dir).exists():
+        msg = f"`model_dir={str(model_dir)!r}` exists already. Pass a folder that does not exist, or delete it first."
+        raise ValueError(msg)
+
+
+def check_layer(adata: AnnData, layer: str | None) -> None:
+    """Raise unless `layer` names a layer, or is None and there is an ``X``."""
+    layers = [name for name in adata.layers if name is not None]
+    if layer is not None and layer not in layers:
+        msg = f"Unknown `layer`: {layer!r}. `adata.layers` holds {layers}; None stands for `adata.X`."
+        raise ValueError(msg)
+    if layer is None and adata.X is None:
+        msg = f"`adata.X` is empty: pass the `layer` that holds raw counts. `adata.layers` holds {layers}."
+        raise ValueError(msg)
+
+
+def check_counts(counts: sparse.csr_matrix, adata: AnnData, layer: str | None) -> None:
+    """Raise unless the values can be counts: finite, not negative, not log-transformed, some in every cell.
+
+    Fractional values, as quantifiers and removal of ambient RNA give them, raise a warning only. They are told from
+    logarithms by their range: logarithms of expression stay below `MAX_LOG_VALUE` and hardly ever are whole numbers.
+    """
+    source = "`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"
+    values = counts.data
+    if not np.isfinite(values).all():
+        n_bad = int((~np.isfinite(values)).sum())
+        msg = f"{source} holds {n_bad} values that are NaN or infinite; raw counts are needed. {_where_counts_are(adata, layer)}"
+        raise ValueError(msg)
+    if values.size and values.min() < 0:
+        msg = f"{source} holds negative values, so it looks scaled; raw counts are needed. {_where_counts_are(adata, layer)}"
+        raise ValueError(msg)
+    fractional = float(np.mean(values != np.round(values))) if values.size else 0.0
+    if fractional > 0.5 and values.max() <= MAX_LOG_VALUE:
+        msg = (
+            f"{source} looks log-transformed ({fractional:.0%} of its values are fractions, none is above "
+            f"{MAX_LOG_VALUE:g}); raw counts are needed. {_where_counts_are(adata, layer)} "
+            "If these are counts after all, round them first."
+        )
+        raise ValueError(msg)
+    empty = int((np.diff(counts.indptr) == 0).sum()) if values.all() else int((counts.sum(axis=1) == 0).sum())
+    if empty:
+        call = (
+            "sc.pp.filter_cells(adata, min_counts=1)"
+            if layer is None
+            else f"adata = adata[adata.layers[{layer!r}].sum(axis=1) > 0].copy()"
+        )
+        msg = f"{empty} of {counts.shape[0]} cells have no counts in {source}. Remove them with `{call}`."
+        raise ValueError(msg)
+    if fractional:
+        warnings.warn(
+            f"{source} holds fractional values ({fractional:.0%} of the non-zero ones). They are used as counts: "
+            "make sure that they are neither normalised nor log-transformed.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _where_counts_are(adata: AnnData, layer: str | None) -> str:
+    """Name the layers that hold counts by the look of their first cells."""
+    candidates: list[str | None] = [name for name in adata.layers if name is not None]
+    if layer is not None and adata.X is not None:
+        candidates.insert(0, None)
+    found = [name for name in candidates if name != layer and _looks_like_counts(adata, name)]
+    if found:
+        return "Pass " + " or ".join(f"`layer={name!r}`" for name in found) + ", which holds whole numbers."
+    return (
+        "Pass the `layer` that holds them, or start again from the raw data: keep them with "
+        '`adata.layers["counts"] = adata.X.copy()` before normalising.'
+    )
+
+
+def _looks_like_counts(adata: AnnData, layer: str | None) -> bool:
+    sample = adata[:100].layers[layer] if layer is not None else adata[:100].X
+    values = np.asarray(sample.data if sparse.issparse(sample) else sample[...])
+    return bool(
+        values.size and np.isfinite(values).all() and (values >= 0).all() and (values == np.round(values)).all()
+    )

@@ -1,0 +1,70 @@
+"""Paragraphs that docstrings of the methods share, filled in by :func:`document`."""
+
+from collections.abc import Callable
+from textwrap import indent
+
+PARAMETERS = """\
+adata
+    Cells × genes, with raw counts.
+n_clusters
+    Number of clusters k. None lets Leiden find it on the embedding.
+layer
+    Layer with raw counts; None for ``X``.
+mask_var
+    Genes to use: a column of ``var`` or one True or False per gene; None for all. By default
+    ``var["highly_variable"]`` if there is one, else `n_top_genes` are selected. ``recipe="paper"`` always selects.
+n_top_genes
+    Number of highly variable genes to select, on a copy; None for the recipe's.
+recipe
+    ``"default"``: what we recommend. ``"paper"``: the published preprocessing, network, losses and schedule.
+n_latent
+    Dimensions of the embedding; None for the recipe's.
+max_epochs
+    Passes through the cells; None for the recipe's.
+batch_size
+    Cells per training step; None for the recipe's.
+cluster
+    How the embedding is clustered: ``"kmeans"`` or ``"leiden"`` (with k given, its resolution is searched for it).
+key_added
+    Name under which results are written.
+rng
+    Seed, or generator to draw seeds from. The same seed gives the same result on the same machine, bit by bit on a CPU.
+    The global random state is left as it was.
+accelerator, devices
+    Where to train, as in :class:`lightning.pytorch.Trainer`.
+model_dir
+    Folder, not yet there, in which the trained model is saved; load it with the model's ``load``.
+model_kwargs
+    Further arguments of the module, see the model.
+train_kwargs
+    Further arguments of the model's ``train``, and of :class:`scvi.train.Trainer`.
+copy
+    Return an annotated copy instead of writing to `adata`."""
+
+RETURNS = """\
+None if ``copy=False``, else the annotated copy. Sets the following fields:
+
+``adata.obs[key_added]`` : categorical
+    Cluster of each cell, ``"0"`` being the largest.
+``adata.obs[f"{key_added}_confidence"]`` : float32
+    How much nearer a cell is to the mean of its own cluster than to the nearest other one, in the embedding:
+    1 at the mean, 0 half-way to another.
+``adata.obsm[f"X_{key_added}"]`` : float32, cells × n_latent
+    Embedding.
+``adata.uns[key_added]`` : dict
+    ``params``, ``history`` (each loss by epoch), ``n_clusters``, ``cluster`` (the algorithm used), ``scx_version``."""
+
+RAISES = """\
+ValueError, TypeError
+    If an argument or the counts cannot be used, before any training; the message says what to do, `adata` stays as it was."""
+
+
+def document[F: Callable](function: F) -> F:
+    """Put the shared paragraphs in place of ``{parameters}``, ``{returns}`` and ``{raises}`` in a docstring."""
+    if function.__doc__:  # none under python -OO
+        blocks = {"parameters": PARAMETERS, "returns": RETURNS, "raises": RAISES}
+        doc = function.__doc__
+        for name, block in blocks.items():
+            doc = doc.replace(f"    {{{name}}}", indent(block, "    "))
+        function.__doc__ = doc
+    return function

@@ -1,0 +1,33 @@
+"""Every name under which scx writes to an AnnData. Nobody else builds a key."""
+
+from dataclasses import dataclass
+
+SIZE_FACTOR = "_scx_size_factor"
+"""Column of the working AnnData's ``obs`` with the total counts of each cell over all genes."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The names a call writes, given its ``key_added``."""
+
+    key_added: str
+
+    @property
+    def clusters(self) -> str:
+        """Column of ``obs``: cluster of each cell."""
+        return self.key_added
+
+    @property
+    def confidence(self) -> str:
+        """Column of ``obs``: confidence of each cell's cluster."""
+        return f"{self.key_added}_confidence"
+
+    @property
+    def embedding(self) -> str:
+        """Array of ``obsm``: embedding of each cell."""
+        return f"X_{self.key_added}"
+
+    @property
+    def uns(self) -> str:
+        """Entry of ``uns``: how the result came about."""
+        return self.key_added

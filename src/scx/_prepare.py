@@ -1,0 +1,126 @@
+"""From the user's AnnData to the light working AnnData that models are trained on."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+from scipy import sparse
+
+from . import _checks
+from ._compat import mask_var_default
+from ._keys import SIZE_FACTOR
+
+CHUNK = 4096
+"""Rows of dense data on disk that are held in memory at a time."""
+
+
+def read_counts(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
+    """Return the counts, cells × genes, as CSR in float32 with sorted indices and no stored zeros.
+
+    Shares memory with `adata` where its matrix is of that kind already. Every other kind, dense, CSC, integers, or
+    backed by a file, becomes the same matrix, so that results do not depend on how counts are stored.
+    """
+    matrix: Any = adata.X if layer is None else adata.layers[layer]
+    if hasattr(matrix, "to_memory"):  # sparse on disk
+        matrix = matrix.to_memory()
+    elif not (sparse.issparse(matrix) or isinstance(matrix, np.ndarray)):  # dense on disk
+        starts = range(0, matrix.shape[0], CHUNK)
+        matrix = sparse.vstack([sparse.csr_matrix(np.asarray(matrix[start : start + CHUNK])) for start in starts])
+    counts = sparse.csr_matrix(matrix, dtype=np.float32)
+    if not (counts.has_canonical_format and counts.data.all()):
+        counts = counts.copy()
+        counts.sum_duplicates()
+        counts.eliminate_zeros()
+    return counts
+
+
+def prepare(
+    counts: sparse.csr_matrix,
+    adata: AnnData,
+    *,
+    mask_var: NDArray[np.bool_] | str | None,
+    n_top_genes: int,
+    min_cells: int,
+) -> AnnData:
+    """Build the working AnnData: counts of the selected genes, and the size factors over all of them.
+
+    Parameters
+    ----------
+    counts
+        Counts of all genes, cells × genes, from :func:`read_counts`.
+    adata
+        The user's AnnData; only its names and the column `mask_var` are read.
+    mask_var
+        Genes to use, resolved by :func:`resolve_mask_var`; None selects by variability.
+    n_top_genes
+        Number of highly variable genes where `mask_var` is None; fewer genes than that are all used.
+    min_cells
+        Genes with counts in fewer cells are dropped before anything else.
+
+    Returns
+    -------
+    AnnData of cells × selected genes. ``X`` is the matrix `counts` itself where every gene is selected;
+    ``obs["_scx_size_factor"]`` holds the total count of each cell.
+    """
+    kept = counts.getnnz(axis=0) >= min_cells
+    totals = np.asarray(counts @ kept.astype(np.float32), dtype=np.float64)
+    mask = kept & (mask_var if mask_var is not None else True)
+    if mask_var is None and mask.sum() > n_top_genes:
+        mask[mask] = _highly_variable(counts[:, mask], n_top_genes)
+    if mask.sum() < _checks.MIN_GENES:
+        msg = (
+            f"Only {mask.sum()} of the selected genes have counts in at least {min_cells} cells; training needs "
+            f"{_checks.MIN_GENES}. Select more genes with `mask_var` or `n_top_genes`."
+        )
+        raise ValueError(msg)
+    return AnnData(
+        X=counts if mask.all() else counts[:, mask],
+        obs=pd.DataFrame({SIZE_FACTOR: totals}, index=adata.obs_names),
+        var=pd.DataFrame(index=adata.var_names[mask]),
+    )
+
+
+def resolve_mask_var(
+    adata: AnnData, mask_var: Any, n_top_genes: int | None, *, use_flagged: bool
+) -> NDArray[np.bool_] | None:
+    """Turn the argument `mask_var` into a mask over genes, or None where highly variable genes are to be selected.
+
+    The default means ``adata.var["highly_variable"]`` if there is one, unless the call asks for a number of genes or the
+    recipe prescribes its own selection (`use_flagged` false). An explicit None means all genes, as in :func:`scanpy.pp.pca`.
+    """
+    if mask_var is mask_var_default():
+        if n_top_genes is not None or not use_flagged or "highly_variable" not in adata.var:
+            return None
+        mask_var = "highly_variable"
+    elif n_top_genes is not None:
+        msg = "Pass either `mask_var` or `n_top_genes`: the first names the genes to use, the second has them selected."
+        raise ValueError(msg)
+    if mask_var is None:
+        return np.ones(adata.n_vars, dtype=bool)
+    name = repr(mask_var) if isinstance(mask_var, str) else "array"
+    if isinstance(mask_var, str):
+        if mask_var not in adata.var:
+            booleans = [column for column in adata.var if adata.var[column].dtype == bool]
+            msg = f"Unknown `mask_var`: {mask_var!r}. Columns of `adata.var` that can be one: {booleans}."
+            raise ValueError(msg)
+        mask_var = adata.var[mask_var].to_numpy()
+    mask = np.asarray(mask_var)
+    if mask.dtype != bool or mask.shape != (adata.n_vars,):
+        msg = (
+            f"`mask_var` ({name}) must hold one True or False per gene, {adata.n_vars} in all; "
+            f"got shape {mask.shape} of {mask.dtype}."
+        )
+        raise ValueError(msg)
+    return mask
+
+
+def _highly_variable(counts: sparse.csr_matrix, n_top_genes: int) -> NDArray[np.bool_]:
+    """Select genes by their dispersion after normalisation to the median size factor and log1p, scanpy's default way."""
+    import scanpy as sc
+
+    logged = AnnData(counts.copy())
+    sc.pp.normalize_total(logged)
+    sc.pp.log1p(logged)
+    return sc.pp.highly_variable_genes(logged, n_top_genes=n_top_genes, inplace=False)["highly_variable"].to_numpy()

@@ -1,0 +1,163 @@
+"""The walk of a call through the package: the only place that knows the order of the steps."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scanpy as sc
+from anndata import AnnData
+from scanpy import logging as logg
+
+from . import _checks
+from ._cluster import METHODS as CLUSTER_METHODS
+from ._cluster import cluster as cluster_embedding
+from ._keys import SIZE_FACTOR, Keys
+from ._prepare import prepare, read_counts, resolve_mask_var
+from ._rng import global_seed, spawn_seeds
+from ._write import write
+
+if TYPE_CHECKING:
+    from .model._base import DeepClusteringModel
+
+
+def fit_and_annotate(
+    model_cls: "type[DeepClusteringModel]",
+    adata: AnnData,
+    *,
+    n_clusters: int | None,
+    layer: str | None,
+    mask_var: Any,
+    n_top_genes: int | None,
+    recipe: str,
+    n_latent: int | None,
+    max_epochs: int | None,
+    batch_size: int | None,
+    cluster: str,
+    key_added: str,
+    rng: int | np.random.Generator,
+    accelerator: str,
+    devices: int | list[int] | str,
+    model_dir: str | Path | None,
+    model_kwargs: Mapping[str, Any] | None,
+    train_kwargs: Mapping[str, Any] | None,
+    copy: bool,
+) -> AnnData | None:
+    """Check, prepare, train, embed, cluster, write. Arguments are those of :func:`scx.tl.contrastive`."""
+    keys = Keys(key_added)
+
+    # 1. check
+    _checks.check_anndata(adata)
+    _checks.check_key_added(adata, keys)
+    _checks.check_layer(adata, layer)
+    _checks.check_n_clusters(n_clusters, adata.n_obs)
+    _checks.check_choice("recipe", recipe, model_cls.recipes)
+    _checks.check_choice("cluster", cluster, CLUSTER_METHODS)
+    chosen = model_cls.recipes[recipe]
+    for name, value, minimum in (
+        ("n_top_genes", n_top_genes, _checks.MIN_GENES),
+        ("n_latent", n_latent, 1),
+        ("max_epochs", max_epochs, 1),
+        ("batch_size", batch_size, 2),
+    ):
+        if value is not None:
+            _checks.check_positive_int(name, value, minimum=minimum)
+    _checks.check_arguments("model_kwargs", model_kwargs, chosen.module)
+    _checks.check_arguments("train_kwargs", train_kwargs, _train_arguments(model_cls))
+    _checks.check_rng(rng)
+    _checks.check_devices(accelerator, devices)
+    _checks.check_model_dir(model_dir)
+    mask = resolve_mask_var(adata, mask_var, n_top_genes, use_flagged=chosen.use_flagged_genes)
+    counts = read_counts(adata, layer)
+    _checks.check_counts(counts, adata, layer)
+
+    # 2. prepare
+    start = logg.info(f"training {model_cls.__name__} on {adata.n_obs} cells")
+    working = prepare(
+        counts, adata, mask_var=mask, n_top_genes=n_top_genes or chosen.n_top_genes, min_cells=chosen.min_cells
+    )
+    module_kwargs = {**({"n_latent": n_latent} if n_latent else {}), **(model_kwargs or {})}
+    train_seed, cluster_seed = spawn_seeds(rng, 2)
+
+    # 3. train, 4. embed
+    with global_seed(train_seed), _quiet():
+        model_cls.setup_anndata(working, size_factor_key=SIZE_FACTOR)
+        model = model_cls(working, recipe=recipe, **module_kwargs)
+        try:
+            model.train(
+                max_epochs,
+                batch_size=batch_size,
+                accelerator=accelerator,
+                devices=devices,
+                **{"enable_progress_bar": sc.settings.verbosity > 0, **(train_kwargs or {})},
+            )
+            embedding = model.get_latent_representation()
+            if model_dir is not None:
+                model.save(str(model_dir))
+        finally:
+            # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
+            model.deregister_manager(working)
+
+    # 5. cluster
+    clustering = cluster_embedding(embedding, n_clusters, cluster, cluster_seed)
+
+    # 6. write
+    if copy:
+        adata = adata.to_memory() if adata.isbacked else adata.copy()
+    settings = {
+        "method": model_cls.__name__,
+        "recipe": recipe,
+        "layer": layer,
+        "n_genes": working.n_vars,
+        "max_epochs": max_epochs,
+        "batch_size": batch_size,
+        "rng": rng if isinstance(rng, int | np.integer) else None,
+        "model_dir": model_dir,
+        "model_kwargs": {**chosen.module, **module_kwargs},
+        "train_kwargs": train_kwargs,
+    }
+    history = {name: curve[name].to_numpy(dtype=float) for name, curve in model.history.items()}
+    write(adata, keys, embedding=embedding, clustering=clustering, record={"params": settings, "history": history})
+    logg.info(
+        "    finished",
+        time=start,
+        deep=(
+            f"added\n    {keys.clusters!r}, {clustering.info['n_clusters']} clusters (adata.obs)\n"
+            f"    {keys.confidence!r}, confidence of each cell's cluster (adata.obs)\n"
+            f"    {keys.embedding!r}, embedding (adata.obsm)\n"
+            f"    {keys.uns!r}, parameters and losses (adata.uns)"
+        ),
+    )
+    return adata if copy else None
+
+
+def _train_arguments(model_cls: "type[DeepClusteringModel]") -> set[str]:
+    """Names that `train_kwargs` may hold: those of ``train`` and of the trainers behind it, less what has its own parameter."""
+    from lightning.pytorch import Trainer as LightningTrainer
+    from scvi.train import Trainer
+
+    names = {
+        name for function in (model_cls.train, Trainer, LightningTrainer) for name in signature(function).parameters
+    }
+    return names - {"self", "kwargs", "trainer_kwargs", "max_epochs", "batch_size", "accelerator", "devices"}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what Lightning and scvi-tools say about hardware, loaders and fractional counts (which scx has checked)."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "scvi")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        warnings.filterwarnings("ignore", message=".*does not contain unnormalized count data.*")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.WARNING)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,214 @@
+"""What the models share on top of scvi-tools."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from anndata import AnnData
+from numpy.typing import NDArray
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.data.fields import LayerField, NumericalObsField
+from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
+from scvi.module.base import BaseModuleClass, auto_move_data
+from torch import Tensor
+
+from ._normalize import LogNormalize
+
+INFERENCE_BATCH_SIZE = 4096
+"""Cells per batch where nothing is trained."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every choice that turns a method into a run, in one place.
+
+    Parameters
+    ----------
+    n_top_genes
+        Number of highly variable genes.
+    min_cells
+        Genes with counts in fewer cells are dropped.
+    use_flagged_genes
+        Whether genes that the user flagged in ``var["highly_variable"]`` take the place of a selection.
+    module
+        Arguments of the module.
+    train
+        Arguments of :meth:`DeepClusteringModel.train`.
+    """
+
+    n_top_genes: int
+    min_cells: int
+    use_flagged_genes: bool
+    module: Mapping[str, Any]
+    train: Mapping[str, Any]
+
+
+class DeepClusteringModule(BaseModuleClass):
+    """The mathematics of one method: normalisation, an embedding, and a loss.
+
+    Subclasses define :meth:`embed` and :meth:`loss`.
+    """
+
+    normalize: LogNormalize
+
+    @staticmethod
+    def inputs(tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the counts, shape (n, n_genes), and the size factors, shape (n, 1), of a batch.
+
+        The size factor of a cell is its sum over the genes of the model where none was registered.
+        """
+        x = tensors[REGISTRY_KEYS.X_KEY]
+        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
+        return x, x.sum(dim=1, keepdim=True) if size_factor is None else size_factor
+
+    def normalized(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return the normalised expression of a batch, shape (n, n_genes)."""
+        return self.normalize(*self.inputs(tensors))
+
+    @auto_move_data
+    def embed(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Return the embedding of a batch, shape (n, n_latent)."""
+        raise NotImplementedError
+
+    def loss(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses of a batch by name, scalars; the one named ``loss`` is minimised."""
+        raise NotImplementedError
+
+
+class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
+    """Model of scvi-tools with recipes, normalisation inside the model, and an embedding.
+
+    Subclasses define `_module_cls`, `_training_plan_cls` and `recipes`.
+    """
+
+    recipes: ClassVar[Mapping[str, Recipe]]
+    _module_cls: type[DeepClusteringModule]
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict | None = None,
+        *,
+        recipe: str = "default",
+        **module_kwargs: Any,
+    ) -> None:
+        super().__init__(adata, registry)
+        self.module = self._module_cls(self.summary_stats.n_vars, **{**self.recipes[recipe].module, **module_kwargs})
+        self.recipe_ = recipe
+        self._model_summary_string = f"{type(self).__name__} model with recipe {recipe!r}"
+        self.init_params_ = self._get_init_params(locals())
+
+    @classmethod
+    def setup_anndata(
+        cls, adata: AnnData, layer: str | None = None, size_factor_key: str | None = None, **kwargs: Any
+    ) -> None:
+        """Register the fields of an AnnData that the model reads.
+
+        Parameters
+        ----------
+        adata
+            Cells × genes.
+        layer
+            Layer with raw counts; None for ``X``.
+        size_factor_key
+            Column of ``obs`` with the size factor of each cell, such as its total count over all genes where `adata` holds
+            only some of them. Only ratios between cells matter. None sums the counts in `adata`.
+        **kwargs
+            Passed on by scvi-tools when it registers further data.
+        """
+        setup_method_args = cls._get_setup_method_args(
+            cls=cls, adata=adata, layer=layer, size_factor_key=size_factor_key
+        )
+        fields = [LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True)]
+        if size_factor_key is not None:
+            fields.append(NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key))
+        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        batch_size: int | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        plan_kwargs: Mapping[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train on all cells.
+
+        Parameters
+        ----------
+        max_epochs
+            Number of epochs; None for the recipe's.
+        batch_size
+            Cells per step; None for the recipe's. A last batch of fewer than half as many cells is left out, so that
+            batch normalisation never rests on a few cells; other cells are left out in every epoch.
+        accelerator, devices
+            As in :class:`lightning.pytorch.Trainer`.
+        plan_kwargs
+            Arguments of the training plan, in place of the recipe's.
+        **trainer_kwargs
+            Arguments of :class:`scvi.train.Trainer`.
+        """
+        recipe = dict(self.recipes[self.recipe_].train)
+        n_obs = self.adata.n_obs
+        batch_size = min(batch_size or recipe.pop("batch_size"), n_obs)
+        if not self.is_trained:
+            self._fit_normalization()
+        super().train(
+            max_epochs=max_epochs or recipe["max_epochs"],
+            accelerator=accelerator,
+            devices=devices,
+            train_size=1.0,
+            shuffle_set_split=False,
+            batch_size=batch_size,
+            datasplitter_kwargs={"drop_last": 0 < n_obs % batch_size < batch_size / 2},
+            plan_kwargs={**recipe["plan_kwargs"], **(plan_kwargs or {})},
+            **trainer_kwargs,
+        )
+
+    @torch.inference_mode()
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | NDArray | None = None,
+        batch_size: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the embedding of cells.
+
+        Parameters
+        ----------
+        adata
+            AnnData with the fields of the one the model was set up with; None for that one.
+        indices
+            Cells to embed, in this order; None for all.
+        batch_size
+            Cells per batch; does not change the result.
+
+        Returns
+        -------
+        Embedding, shape (n_cells, n_latent).
+        """
+        self._check_if_trained(warn=False)
+        adata = self._validate_anndata(adata)
+        indices = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
+        # Data on disk is read in increasing order whatever the order asked for.
+        order, rank = np.unique(indices, return_inverse=True)
+        batches = self._batches(adata, order, batch_size)
+        return np.concatenate([self.module.embed(tensors).cpu().numpy() for tensors in batches])[rank]
+
+    def _batches(
+        self, adata: AnnData, indices: NDArray | None = None, batch_size: int | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        return iter(self._make_data_loader(adata, indices=indices, batch_size=batch_size or INFERENCE_BATCH_SIZE))
+
+    @torch.inference_mode()
+    def _fit_normalization(self) -> None:
+        inputs = [self.module.inputs(tensors)[1] for tensors in self._batches(self.adata)]
+        size_factors = torch.cat(inputs).squeeze(1)
+        self.module.normalize.fit(size_factors, map(self.module.inputs, self._batches(self.adata)))

@@ -1,0 +1,104 @@
+"""contrastive-sc: Ciortan & Defrance, BMC Bioinformatics 22:280 (2021)."""
+
+from collections.abc import Sequence
+
+from scvi.module.base import auto_move_data
+from torch import Tensor
+from torch.nn import functional as F
+
+from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
+from ._losses import nt_xent
+from ._networks import mlp_encoder
+from ._normalize import LogNormalize
+from ._plans import EpochPlan
+
+
+class ContrastiveModule(DeepClusteringModule):
+    """Encoder whose embeddings of two randomly masked views of a cell are pulled together, away from all others.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes.
+    n_hidden
+        Widths of the hidden layers.
+    n_latent
+        Width of the last layer, the embedding.
+    mask_rate
+        Probability with which a gene is masked in a view; the rest is scaled by 1/(1 − mask_rate), as dropout does.
+    temperature
+        Temperature of the NT-Xent loss.
+    max_value
+        Clipping of z-scores; None does not clip.
+    """
+
+    def __init__(
+        self,
+        n_genes: int,
+        *,
+        n_hidden: Sequence[int],
+        n_latent: int,
+        mask_rate: float,
+        temperature: float,
+        max_value: float | None,
+    ) -> None:
+        super().__init__()
+        self.mask_rate = mask_rate
+        self.temperature = temperature
+        self.normalize = LogNormalize(n_genes, max_value)
+        self.encoder = mlp_encoder(n_genes, n_hidden, n_latent)
+
+    @auto_move_data
+    def embed(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Return the L2-normalised output of the last layer, nothing masked."""
+        return F.normalize(self.encoder(self.normalized(tensors)), dim=1)
+
+    def loss(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the NT-Xent loss between two views, each masked independently."""
+        x = self.normalized(tensors)
+        first, second = (self.encoder(F.dropout(x, self.mask_rate)) for _ in range(2))
+        return {"loss": nt_xent(first, second, self.temperature)}
+
+
+class Contrastive(DeepClusteringModel):
+    """Contrastive clustering model :cite:p:`Ciortan2021`.
+
+    Parameters
+    ----------
+    adata
+        AnnData registered with :meth:`setup_anndata`.
+    registry
+        Registry of a saved model, in place of `adata`.
+    recipe
+        ``"default"`` or ``"paper"``; where other arguments and those of :meth:`train` are not given, they are the recipe's.
+    **module_kwargs
+        Arguments of the module: ``n_hidden``, ``n_latent``, ``mask_rate``, ``temperature``, ``max_value``.
+
+    Examples
+    --------
+    >>> import scx
+    >>> adata = scx.datasets.pbmc68k_reduced()
+    >>> scx.model.Contrastive.setup_anndata(adata)
+    >>> model = scx.model.Contrastive(adata)
+    >>> model.train()
+    >>> adata.obsm["X_contrastive"] = model.get_latent_representation()
+    """
+
+    _module_cls = ContrastiveModule
+    _training_plan_cls = EpochPlan
+    recipes = {
+        "default": Recipe(
+            n_top_genes=2000,
+            min_cells=1,
+            use_flagged_genes=True,
+            module={"n_hidden": (200, 40), "n_latent": 60, "mask_rate": 0.9, "temperature": 0.07, "max_value": 10.0},
+            train={"max_epochs": 30, "batch_size": 200, "plan_kwargs": {"lr": 0.01, "schedule": "cosine"}},
+        ),
+        "paper": Recipe(
+            n_top_genes=500,
+            min_cells=2,
+            use_flagged_genes=False,
+            module={"n_hidden": (200, 40), "n_latent": 60, "mask_rate": 0.9, "temperature": 0.07, "max_value": None},
+            train={"max_epochs": 30, "batch_size": 200, "plan_kwargs": {"lr": 0.4, "schedule": "cosine"}},
+        ),
+    }

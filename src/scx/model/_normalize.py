@@ -1,0 +1,64 @@
+"""Normalisation of counts as a layer, so that a trained model takes raw counts of new cells."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+
+class LogNormalize(nn.Module):
+    """Size factor, log1p, z-score and clipping, with statistics that are saved with the model.
+
+    ``y = clip((log1p(x · m / s) − μ) / σ)`` for counts x of a cell with size factor s; the median size factor m and each
+    gene's mean μ and standard deviation σ are those of the cells given to :meth:`fit`. Equals
+    :func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p` and :func:`scanpy.pp.scale` in turn on those cells.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes.
+    max_value
+        Values are clipped to [−max_value, max_value]; None does not clip.
+    """
+
+    median: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, n_genes: int, max_value: float | None = None) -> None:
+        super().__init__()
+        self.max_value = max_value
+        self.register_buffer("median", torch.ones(()))
+        self.register_buffer("mean", torch.zeros(n_genes))
+        self.register_buffer("std", torch.ones(n_genes))
+
+    def fit(self, size_factors: Tensor, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Learn the statistics in one pass, in float64.
+
+        Parameters
+        ----------
+        size_factors
+            Size factors of all cells, shape (n_cells,).
+        batches
+            Counts, shape (n, n_genes), and size factors, shape (n, 1), of all cells, batch by batch.
+        """
+        self.median.fill_(float(np.median(size_factors.double().cpu().numpy())))
+        scaler = StandardScaler()
+        for x, size_factor in batches:
+            scaler.partial_fit(self._log(x.double(), size_factor.double()).cpu().numpy())
+        n_cells = scaler.n_samples_seen_
+        std = np.sqrt(scaler.var_ * n_cells / max(n_cells - 1, 1))  # unbiased, as in sc.pp.scale
+        self.mean.copy_(torch.from_numpy(scaler.mean_))
+        self.std.copy_(torch.from_numpy(np.where(std == 0, 1.0, std)))
+
+    def forward(self, x: Tensor, size_factor: Tensor) -> Tensor:
+        """Normalise counts `x`, shape (n, n_genes), of cells with size factors of shape (n, 1)."""
+        y = self._log(x, size_factor).sub_(self.mean).div_(self.std)
+        return y if self.max_value is None else y.clamp_(-self.max_value, self.max_value)
+
+    def _log(self, x: Tensor, size_factor: Tensor) -> Tensor:
+        # A cell without counts stays all zero instead of becoming 0/0.
+        smallest = torch.finfo(size_factor.dtype).tiny
+        return (x * (self.median.to(x.dtype) / size_factor.clamp_min(smallest))).log1p_()

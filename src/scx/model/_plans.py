@@ -1,0 +1,72 @@
+"""Training plans: only the schedule, no mathematics of a method."""
+
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from ._base import DeepClusteringModule
+
+
+class EpochPlan(pl.LightningModule):
+    """Adam over all steps, one log per epoch.
+
+    The plan returns the loss and keeps detached running sums; scvi-tools' own plan spends more time on metrics and logging
+    at every step than small networks need for their gradients.
+
+    Parameters
+    ----------
+    module
+        Its :meth:`~scx.model._base.DeepClusteringModule.loss` is minimised.
+    lr
+        Learning rate, at the start where a schedule lowers it.
+    weight_decay
+        L2 penalty of Adam.
+    schedule
+        ``"constant"``, or ``"cosine"`` from `lr` to 0.
+    schedule_epochs
+        Epochs after which the cosine reaches 0; None for the epochs that are trained.
+    """
+
+    def __init__(
+        self,
+        module: DeepClusteringModule,
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        schedule: Literal["constant", "cosine"] = "constant",
+        schedule_epochs: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.schedule_epochs = schedule_epochs
+        self._sums: dict[str, Tensor] = {}
+        self._n_steps = 0
+
+    def configure_optimizers(self) -> Any:
+        """Adam, and the schedule of its learning rate step by step."""
+        optimizer = torch.optim.Adam(self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        if self.schedule == "constant":
+            return optimizer
+        n_steps = self.trainer.estimated_stepping_batches
+        if self.schedule_epochs is not None:
+            n_steps = n_steps * self.schedule_epochs / self.trainer.max_epochs
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=n_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def training_step(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the loss of a batch, and add every part of it to the sums of the epoch."""
+        losses = self.module.loss(batch)
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach()
+        self._n_steps += 1
+        return losses["loss"]
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean of every loss over the batches of the epoch."""
+        self.log_dict({name: total / self._n_steps for name, total in self._sums.items()}, prog_bar=True)
+        self._sums, self._n_steps = {}, 0

@@ -1,0 +1,5 @@
+"""Methods: train on an AnnData, write embeddings to ``obsm`` and clusters to ``obs``."""
+
+from ._contrastive import contrastive
+
+__all__ = ["contrastive"]

@@ -1,0 +1,64 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from .._compat import mask_var_default
+from .._docs import document
+from .._workflow import fit_and_annotate
+
+
+@document
+def contrastive(
+    adata: AnnData,
+    n_clusters: int | None = None,
+    *,
+    layer: str | None = None,
+    mask_var: NDArray[np.bool_] | str | None = mask_var_default(),
+    n_top_genes: int | None = None,
+    recipe: str = "default",
+    n_latent: int | None = None,
+    max_epochs: int | None = None,
+    batch_size: int | None = None,
+    cluster: str = "kmeans",
+    key_added: str = "contrastive",
+    rng: int | np.random.Generator = 0,
+    accelerator: str = "auto",
+    devices: int | list[int] | str = "auto",
+    model_dir: str | Path | None = None,
+    model_kwargs: dict[str, Any] | None = None,
+    train_kwargs: dict[str, Any] | None = None,
+    copy: bool = False,
+) -> AnnData | None:
+    """Embed and cluster cells by contrastive learning :cite:p:`Ciortan2021`.
+
+    An encoder sees two views of every cell, each with most genes masked at random, and learns to tell which views belong
+    to one cell (NT-Xent loss, :func:`scx.model._losses.nt_xent`). Its embedding is then clustered.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Returns
+    -------
+    {returns}
+
+    Raises
+    ------
+    {raises}
+
+    Examples
+    --------
+    >>> import scanpy as sc, scx
+    >>> adata = scx.datasets.pbmc68k_reduced()
+    >>> scx.tl.contrastive(adata, n_clusters=8)
+    >>> sc.pp.neighbors(adata, use_rep="X_contrastive")
+    >>> sc.tl.umap(adata)
+    >>> sc.pl.umap(adata, color=["contrastive", "bulk_labels"])
+    """
+    arguments = dict(locals())
+    from ..model import Contrastive
+
+    return fit_and_annotate(Contrastive, **arguments)
