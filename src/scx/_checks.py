@@ -46,7 +46,7 @@ def check_positive_int(name: str, value: Any, *, minimum: int = 1, maximum: int 
     if isinstance(value, bool) or not isinstance(value, Integral):
         msg = f"`{name}` must be a whole number, got {value!r}."
         raise TypeError(msg)
-    if value < minimum or (maximum is not None and value > maximum):
+    if int(value) < minimum or (maximum is not None and int(value) > maximum):
         bounds = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
         msg = f"`{name}` must be {bounds}{why}, got {value}."
         raise ValueError(msg)
@@ -76,7 +76,7 @@ def check_devices(accelerator: str, devices: int | list[int] | str) -> None:
 
     try:
         parse_devices(accelerator, devices)
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         msg = (
             f"Cannot use `accelerator={accelerator!r}` with `devices={devices!r}`: {error} "
             'Pass accelerator="auto" to use what this machine has.'
@@ -84,7 +84,7 @@ def check_devices(accelerator: str, devices: int | list[int] | str) -> None:
         raise ValueError(msg) from error
 
 
-def check_arguments(name: str, passed: Mapping[str, Any] | None, allowed: Iterable[str]) -> None:
+def check_arguments(name: str, passed: Any, allowed: Iterable[str]) -> None:
     """Raise if the keyword arguments `passed` on under `name` hold one that is not `allowed`."""
     if passed is not None and not isinstance(passed, Mapping):
         msg = f"`{name}` must be a dict of keyword arguments, got {type(passed).__name__}."

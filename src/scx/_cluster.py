@@ -75,7 +75,7 @@ def centroid_margin(embedding: NDArray, labels: NDArray[np.int64]) -> NDArray[np
 
 
 def _ordered_by_size(labels: NDArray) -> NDArray[np.int64]:
-    """Number clusters from the largest to the smallest, those of one size by their first cell."""
+    """Renumber clusters from the largest to the smallest, those of one size by their first cell."""
     _, first, inverse, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(counts), dtype=np.int64)
     rank[np.lexsort((first, -counts))] = np.arange(len(counts))

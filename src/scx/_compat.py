@@ -2,12 +2,10 @@
 
 from typing import Any
 
+from scanpy._utils import _empty
 
-def mask_var_default() -> Any:
-    """Return scanpy's marker for "``highly_variable`` if present", the default of `mask_var` in :func:`scanpy.pp.pca`."""
-    from scanpy._utils import _empty
-
-    return _empty
+MASK_VAR_DEFAULT: Any = _empty
+"""scanpy's marker for "``highly_variable`` if present", the default of `mask_var` in :func:`scanpy.pp.pca`."""
 
 
 def parse_devices(accelerator: str, devices: int | list[int] | str) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from . import _checks
-from ._compat import mask_var_default
+from ._compat import MASK_VAR_DEFAULT
 from ._keys import SIZE_FACTOR
 
 CHUNK = 4096
@@ -68,7 +68,7 @@ def prepare(
     totals = np.asarray(counts @ kept.astype(np.float32), dtype=np.float64)
     mask = kept & (mask_var if mask_var is not None else True)
     if mask_var is None and mask.sum() > n_top_genes:
-        mask[mask] = _highly_variable(counts[:, mask], n_top_genes)
+        mask[mask] = _highly_variable(counts[:, mask], totals, n_top_genes)
     if mask.sum() < _checks.MIN_GENES:
         msg = (
             f"Only {mask.sum()} of the selected genes have counts in at least {min_cells} cells; training needs "
@@ -90,7 +90,7 @@ def resolve_mask_var(
     The default means ``adata.var["highly_variable"]`` if there is one, unless the call asks for a number of genes or the
     recipe prescribes its own selection (`use_flagged` false). An explicit None means all genes, as in :func:`scanpy.pp.pca`.
     """
-    if mask_var is mask_var_default():
+    if mask_var is MASK_VAR_DEFAULT:
         if n_top_genes is not None or not use_flagged or "highly_variable" not in adata.var:
             return None
         mask_var = "highly_variable"
@@ -116,11 +116,15 @@ def resolve_mask_var(
     return mask
 
 
-def _highly_variable(counts: sparse.csr_matrix, n_top_genes: int) -> NDArray[np.bool_]:
-    """Select genes by their dispersion after normalisation to the median size factor and log1p, scanpy's default way."""
+def log_normalized(counts: sparse.csr_matrix, size_factors: NDArray) -> sparse.csr_matrix:
+    """Return log1p of counts divided by size factors, shape (n_cells,), relative to their median; a new matrix."""
+    scale = np.median(size_factors) / np.maximum(size_factors, np.finfo(np.float64).tiny)
+    return sparse.csr_matrix(sparse.diags_array(scale.astype(np.float32)) @ counts).log1p()
+
+
+def _highly_variable(counts: sparse.csr_matrix, size_factors: NDArray, n_top_genes: int) -> NDArray[np.bool_]:
+    """Select genes by their normalised dispersion, scanpy's default way."""
     import scanpy as sc
 
-    logged = AnnData(counts.copy())
-    sc.pp.normalize_total(logged)
-    sc.pp.log1p(logged)
+    logged = AnnData(log_normalized(counts, size_factors), uns={"log1p": {}})
     return sc.pp.highly_variable_genes(logged, n_top_genes=n_top_genes, inplace=False)["highly_variable"].to_numpy()

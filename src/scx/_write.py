@@ -32,7 +32,7 @@ def write(
         What ``uns`` shall hold, beside what the clustering tells and the version; entries that are None are left out.
     """
     names = [str(label) for label in range(int(clustering.labels.max()) + 1)]
-    adata.obs[keys.clusters] = pd.Categorical.from_codes(clustering.labels, categories=names)
+    adata.obs[keys.clusters] = pd.Categorical.from_codes(clustering.labels, categories=pd.Index(names))
     adata.obs[keys.confidence] = clustering.confidence
     adata.obsm[keys.embedding] = embedding
     adata.uns[keys.uns] = _plain({**record, **clustering.info, "scx_version": __version__})

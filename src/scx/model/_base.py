@@ -1,5 +1,6 @@
 """What the models share on top of scvi-tools."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,7 +14,8 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import LayerField, NumericalObsField
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 from scvi.module.base import BaseModuleClass, auto_move_data
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from ._normalize import LogNormalize
 
@@ -36,7 +38,8 @@ class Recipe:
     module
         Arguments of the module.
     train
-        Arguments of :meth:`DeepClusteringModel.train`.
+        ``max_epochs``, at least ``min_steps`` steps, ``batch_size``, ``plan_kwargs`` of the training plan, and whether
+        to ``settle_batch_norm`` on unperturbed cells after training.
     """
 
     n_top_genes: int
@@ -53,6 +56,7 @@ class DeepClusteringModule(BaseModuleClass):
     """
 
     normalize: LogNormalize
+    encoder: nn.Module
 
     @staticmethod
     def inputs(tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -144,7 +148,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         Parameters
         ----------
         max_epochs
-            Number of epochs; None for the recipe's.
+            Number of epochs; None for the recipe's, or as many as it takes for the recipe's least number of steps.
         batch_size
             Cells per step; None for the recipe's. A last batch of fewer than half as many cells is left out, so that
             batch normalisation never rests on a few cells; other cells are left out in every epoch.
@@ -155,22 +159,29 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         **trainer_kwargs
             Arguments of :class:`scvi.train.Trainer`.
         """
-        recipe = dict(self.recipes[self.recipe_].train)
+        recipe = self.recipes[self.recipe_].train
         n_obs = self.adata.n_obs
-        batch_size = min(batch_size or recipe.pop("batch_size"), n_obs)
+        batch_size = min(batch_size or recipe["batch_size"], n_obs)
+        ragged = n_obs % batch_size
+        drop_last = 0 < ragged < batch_size / 2
+        if max_epochs is None:
+            n_steps = n_obs // batch_size + (ragged > 0 and not drop_last)
+            max_epochs = max(recipe["max_epochs"], math.ceil(recipe["min_steps"] / n_steps))
         if not self.is_trained:
             self._fit_normalization()
         super().train(
-            max_epochs=max_epochs or recipe["max_epochs"],
+            max_epochs=max_epochs,
             accelerator=accelerator,
             devices=devices,
             train_size=1.0,
             shuffle_set_split=False,
             batch_size=batch_size,
-            datasplitter_kwargs={"drop_last": 0 < n_obs % batch_size < batch_size / 2},
+            datasplitter_kwargs={"drop_last": drop_last, **self._splitter_kwargs()},
             plan_kwargs={**recipe["plan_kwargs"], **(plan_kwargs or {})},
             **trainer_kwargs,
         )
+        if recipe["settle_batch_norm"]:
+            self._settle_batch_norm()
 
     @torch.inference_mode()
     def get_latent_representation(
@@ -202,13 +213,33 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         batches = self._batches(adata, order, batch_size)
         return np.concatenate([self.module.embed(tensors).cpu().numpy() for tensors in batches])[rank]
 
+    def _splitter_kwargs(self) -> dict[str, Any]:
+        """Return what the data splitter of a method takes beyond that of scvi-tools."""
+        return {}
+
     def _batches(
         self, adata: AnnData, indices: NDArray | None = None, batch_size: int | None = None
     ) -> Iterator[dict[str, Tensor]]:
-        return iter(self._make_data_loader(adata, indices=indices, batch_size=batch_size or INFERENCE_BATCH_SIZE))
+        """Load cells in batches of nearly equal size, so that none is left with a few cells."""
+        n_cells = adata.n_obs if indices is None else len(indices)
+        n_batches = math.ceil(n_cells / (batch_size or INFERENCE_BATCH_SIZE))
+        return iter(self._make_data_loader(adata, indices=indices, batch_size=math.ceil(n_cells / n_batches)))
+
+    def _size_factors(self) -> NDArray:
+        """Return the size factors of the training cells, shape (n_cells,)."""
+        batches = [self.module.inputs(tensors)[1] for tensors in self._batches(self.adata)]
+        return torch.cat(batches).squeeze(1).numpy()
 
     @torch.inference_mode()
     def _fit_normalization(self) -> None:
-        inputs = [self.module.inputs(tensors)[1] for tensors in self._batches(self.adata)]
-        size_factors = torch.cat(inputs).squeeze(1)
-        self.module.normalize.fit(size_factors, map(self.module.inputs, self._batches(self.adata)))
+        self.module.normalize.fit(self._size_factors(), map(self.module.inputs, self._batches(self.adata)))
+
+    @torch.inference_mode()
+    def _settle_batch_norm(self) -> None:
+        """Estimate the statistics of batch normalisation anew, on cells as they are embedded.
+
+        In training they come from perturbed cells (most genes masked, noise added), whose activations have another mean
+        and variance than those of the cells that are embedded afterwards.
+        """
+        batches = ({name: x.to(self.device) for name, x in tensors.items()} for tensors in self._batches(self.adata))
+        update_bn(map(self.module.normalized, batches), self.module.encoder)

@@ -1,7 +1,10 @@
 """contrastive-sc: Ciortan & Defrance, BMC Bioinformatics 22:280 (2021)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
+import torch
+from scvi import REGISTRY_KEYS
 from scvi.module.base import auto_move_data
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,6 +13,7 @@ from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
 from ._losses import nt_xent
 from ._networks import mlp_encoder
 from ._normalize import LogNormalize
+from ._pairs import PairSplitter, nearest_neighbors
 from ._plans import EpochPlan
 
 
@@ -24,6 +28,8 @@ class ContrastiveModule(DeepClusteringModule):
         Widths of the hidden layers.
     n_latent
         Width of the last layer, the embedding.
+    n_neighbors
+        The second view is one of a random neighbour of the cell among so many; 0 for one of the cell itself.
     mask_rate
         Probability with which a gene is masked in a view; the rest is scaled by 1/(1 − mask_rate), as dropout does.
     temperature
@@ -38,11 +44,13 @@ class ContrastiveModule(DeepClusteringModule):
         *,
         n_hidden: Sequence[int],
         n_latent: int,
+        n_neighbors: int,
         mask_rate: float,
         temperature: float,
         max_value: float | None,
     ) -> None:
         super().__init__()
+        self.n_neighbors = n_neighbors
         self.mask_rate = mask_rate
         self.temperature = temperature
         self.normalize = LogNormalize(n_genes, max_value)
@@ -54,9 +62,13 @@ class ContrastiveModule(DeepClusteringModule):
         return F.normalize(self.encoder(self.normalized(tensors)), dim=1)
 
     def loss(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the NT-Xent loss between two views, each masked independently."""
+        """Return the NT-Xent loss between two views of each cell, masked independently.
+
+        Where neighbours take part, the batch holds the cells and then one neighbour of each.
+        """
         x = self.normalized(tensors)
-        first, second = (self.encoder(F.dropout(x, self.mask_rate)) for _ in range(2))
+        pairs = x if self.n_neighbors else torch.cat([x, x])
+        first, second = self.encoder(F.dropout(pairs, self.mask_rate)).chunk(2)
         return {"loss": nt_xent(first, second, self.temperature)}
 
 
@@ -72,7 +84,7 @@ class Contrastive(DeepClusteringModel):
     recipe
         ``"default"`` or ``"paper"``; where other arguments and those of :meth:`train` are not given, they are the recipe's.
     **module_kwargs
-        Arguments of the module: ``n_hidden``, ``n_latent``, ``mask_rate``, ``temperature``, ``max_value``.
+        Arguments of the module: ``n_hidden``, ``n_latent``, ``n_neighbors``, ``mask_rate``, ``temperature``, ``max_value``.
 
     Examples
     --------
@@ -86,19 +98,54 @@ class Contrastive(DeepClusteringModel):
 
     _module_cls = ContrastiveModule
     _training_plan_cls = EpochPlan
-    recipes = {
+    _data_splitter_cls = PairSplitter
+    recipes: ClassVar[Mapping[str, Recipe]] = {
         "default": Recipe(
             n_top_genes=2000,
             min_cells=1,
             use_flagged_genes=True,
-            module={"n_hidden": (200, 40), "n_latent": 60, "mask_rate": 0.9, "temperature": 0.07, "max_value": 10.0},
-            train={"max_epochs": 30, "batch_size": 200, "plan_kwargs": {"lr": 0.01, "schedule": "cosine"}},
+            module={
+                "n_hidden": (200, 40),
+                "n_latent": 60,
+                "n_neighbors": 15,
+                "mask_rate": 0.9,
+                "temperature": 0.5,
+                "max_value": 10.0,
+            },
+            train={
+                "max_epochs": 30,
+                "min_steps": 300,
+                "batch_size": 200,
+                "plan_kwargs": {"lr": 0.01, "schedule": "cosine"},
+                "settle_batch_norm": True,
+            },
         ),
         "paper": Recipe(
             n_top_genes=500,
             min_cells=2,
             use_flagged_genes=False,
-            module={"n_hidden": (200, 40), "n_latent": 60, "mask_rate": 0.9, "temperature": 0.07, "max_value": None},
-            train={"max_epochs": 30, "batch_size": 200, "plan_kwargs": {"lr": 0.4, "schedule": "cosine"}},
+            module={
+                "n_hidden": (200, 40),
+                "n_latent": 60,
+                "n_neighbors": 0,
+                "mask_rate": 0.9,
+                "temperature": 0.07,
+                "max_value": None,
+            },
+            train={
+                "max_epochs": 30,
+                "min_steps": 0,
+                "batch_size": 200,
+                "plan_kwargs": {"lr": 0.4, "schedule": "cosine"},
+                "settle_batch_norm": False,
+            },
         ),
     }
+
+    def _splitter_kwargs(self) -> dict[str, Any]:
+        if not self.module.n_neighbors:
+            return {}
+        counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
+        neighbors = nearest_neighbors(counts, self._size_factors(), self.module.n_neighbors, seed)
+        return {"neighbors": neighbors}

@@ -1,6 +1,7 @@
 """Encoders, decoders and heads."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -15,7 +16,7 @@ def mlp_encoder(n_input: int, n_hidden: Sequence[int], n_latent: int) -> nn.Sequ
     """
     widths = [n_input, *n_hidden, n_latent]
     layers: list[nn.Module] = []
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
     encoder = nn.Sequential(*layers[:-2])
     for layer in encoder:

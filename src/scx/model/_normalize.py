@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ class LogNormalize(nn.Module):
         self.register_buffer("mean", torch.zeros(n_genes))
         self.register_buffer("std", torch.ones(n_genes))
 
-    def fit(self, size_factors: Tensor, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    def fit(self, size_factors: NDArray, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Learn the statistics in one pass, in float64.
 
         Parameters
@@ -44,7 +45,7 @@ class LogNormalize(nn.Module):
         batches
             Counts, shape (n, n_genes), and size factors, shape (n, 1), of all cells, batch by batch.
         """
-        self.median.fill_(float(np.median(size_factors.double().cpu().numpy())))
+        self.median.fill_(float(np.median(size_factors)))
         scaler = StandardScaler()
         for x, size_factor in batches:
             scaler.partial_fit(self._log(x.double(), size_factor.double()).cpu().numpy())

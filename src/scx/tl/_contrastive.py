@@ -5,9 +5,9 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from .._compat import mask_var_default
-from .._docs import document
-from .._workflow import fit_and_annotate
+from scx._compat import MASK_VAR_DEFAULT
+from scx._docs import document
+from scx._workflow import fit_and_annotate
 
 
 @document
@@ -16,7 +16,7 @@ def contrastive(
     n_clusters: int | None = None,
     *,
     layer: str | None = None,
-    mask_var: NDArray[np.bool_] | str | None = mask_var_default(),
+    mask_var: NDArray[np.bool_] | str | None = MASK_VAR_DEFAULT,
     n_top_genes: int | None = None,
     recipe: str = "default",
     n_latent: int | None = None,
@@ -59,6 +59,6 @@ def contrastive(
     >>> sc.pl.umap(adata, color=["contrastive", "bulk_labels"])
     """
     arguments = dict(locals())
-    from ..model import Contrastive
+    from scx.model import Contrastive
 
     return fit_and_annotate(Contrastive, **arguments)

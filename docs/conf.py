@@ -1,0 +1,111 @@
+"""Configuration of Sphinx. The build needs no network; ``SCX_INTERSPHINX=1`` links to other packages' documentation."""
+
+import os
+from importlib.metadata import metadata
+from inspect import unwrap
+
+from sphinx.application import Sphinx
+from sphinx.ext.napoleon import NumpyDocstring
+
+project = "scx"
+author = metadata("scx")["Author"]
+release = version = metadata("scx")["Version"]
+copyright = author
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx_autodoc_typehints",  # after napoleon
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "jupyter_execute", "methods/_*", "**/.ipynb_checkpoints"]
+
+# Docstrings: numpydoc sections, types from the signatures.
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+typehints_defaults = None
+always_use_bars_union = True
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+# Tutorials are MyST notebooks without outputs, run at every build, in a folder that is thrown away.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+
+if os.environ.get("SCX_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "anndata": ("https://anndata.readthedocs.io/en/stable/", None),
+        "lightning": ("https://lightning.ai/docs/pytorch/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "python": ("https://docs.python.org/3/", None),
+        "scanpy": ("https://scanpy.readthedocs.io/en/stable/", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy/", None),
+        "scvi": ("https://docs.scvi-tools.org/en/stable/", None),
+        "torch": ("https://docs.pytorch.org/docs/stable/", None),
+    }
+
+html_theme = "sphinx_book_theme"
+html_title = "scx"
+html_show_sourcelink = False
+html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
+
+FROM_SCVI = {"history", "load", "save"}
+"""What the pages of models show of scvi-tools' own members; the others are left to its documentation."""
+
+
+def skip_member(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leave out inherited members that neither scx defines nor :data:`FROM_SCVI` names."""
+    function = unwrap(getattr(obj, "fget", None) or obj)
+    module = getattr(function, "__module__", None) or ""
+    return None if skip or module.split(".")[0] == "scx" or name in FROM_SCVI else True
+
+
+def split_shared_parameters(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Give every parameter of an entry ``a, b`` its own entry, so that each gets its type.
+
+    The same words describe each: an entry that shares a description is written to be read that way.
+    """
+    section = [i for i, line in enumerate(lines) if line == "Parameters" and lines[i + 1 : i + 2] == ["----------"]]
+    if not section:
+        return
+    at = section[0] + 2
+    while at < len(lines) and not (lines[at] and set(lines[at]) == {"-"}):
+        names = lines[at].split(", ")
+        if len(names) > 1 and all(entry.isidentifier() for entry in names):
+            end = at + 1
+            while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
+                end += 1
+            body = lines[at + 1 : end]
+            lines[at:end] = [line for entry in names for line in (entry, *body)]
+            at += len(names) * (1 + len(body))
+        else:
+            at += 1
+
+
+def parse_returns(self: NumpyDocstring, section: str) -> list[str]:
+    """Take the section as the text it is: a sentence, and a definition list of what is written where."""
+    return self._format_block(":returns: ", self._dedent(self._consume_to_next_section())) + [""]
+
+
+NumpyDocstring._parse_returns_section = parse_returns
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the above."""
+    app.connect("autodoc-skip-member", skip_member)
+    app.connect("autodoc-process-docstring", split_shared_parameters, priority=400)  # before napoleon

@@ -1,0 +1,94 @@
+"""Batches in which every cell comes with one of its nearest neighbours."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from anndata import AnnData
+from numpy.typing import NDArray
+from scipy import sparse
+from scvi.dataloaders import DataSplitter
+from torch.utils.data import DataLoader, Sampler
+
+from scx._prepare import log_normalized
+
+N_COMPONENTS = 20
+"""Principal components in which neighbours are sought."""
+
+
+def nearest_neighbors(
+    counts: sparse.csr_matrix, size_factors: NDArray, n_neighbors: int, seed: int
+) -> NDArray[np.int64]:
+    """Find the nearest neighbours of each cell in the principal components of log-normalised counts.
+
+    Parameters
+    ----------
+    counts
+        Cells × genes.
+    size_factors
+        Shape (n_cells,).
+    n_neighbors
+        Number k of neighbours; fewer where there are not as many other cells.
+    seed
+        Seed of the approximations that take the place of exact results in large data.
+
+    Returns
+    -------
+    Row numbers, shape (n_cells, k), without the cell itself.
+    """
+    import scanpy as sc
+
+    cells = AnnData(log_normalized(counts, size_factors))
+    sc.pp.pca(cells, n_comps=min(N_COMPONENTS, min(cells.shape) - 1), random_state=seed)
+    n_neighbors = min(n_neighbors, cells.n_obs - 1)
+    sc.pp.neighbors(cells, n_neighbors=n_neighbors + 1, use_rep="X_pca", random_state=seed)  # counts the cell itself
+    return cells.obsp["distances"].indices.reshape(cells.n_obs, n_neighbors).astype(np.int64)
+
+
+class PairBatches(Sampler[NDArray[np.int64]]):
+    """Append to every batch one random neighbour of each of its cells, in the same order.
+
+    Parameters
+    ----------
+    batches
+        Sampler of batches of row numbers.
+    neighbors
+        Neighbours of each cell, shape (n_cells, k).
+    """
+
+    def __init__(self, batches: Sampler, neighbors: NDArray[np.int64]) -> None:
+        self.batches = batches
+        self.neighbors = neighbors
+
+    def __len__(self) -> int:
+        return len(self.batches)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        for batch in self.batches:
+            cells = np.asarray(batch)
+            draw = torch.randint(self.neighbors.shape[1], (len(cells),)).numpy()
+            yield np.concatenate([cells, self.neighbors[cells, draw]])
+
+
+class PairSplitter(DataSplitter):
+    """Data splitter of scvi-tools whose training batches are paired.
+
+    Parameters
+    ----------
+    adata_manager, **kwargs
+        As in :class:`scvi.dataloaders.DataSplitter`.
+    neighbors
+        Neighbours of each cell, shape (n_cells, k); None leaves batches as they are.
+    """
+
+    def __init__(self, adata_manager: Any, neighbors: NDArray[np.int64] | None = None, **kwargs: Any) -> None:
+        super().__init__(adata_manager, **kwargs)
+        self.neighbors = neighbors
+
+    def train_dataloader(self) -> DataLoader:
+        """Return batches of n cells followed by their n neighbours."""
+        loader = super().train_dataloader()
+        if self.neighbors is None:
+            return loader
+        return DataLoader(loader.dataset, sampler=PairBatches(loader.sampler, self.neighbors), batch_size=None)
