@@ -91,8 +91,8 @@ def simulate(
     de_prob, de_down_prob, de_loc, de_scale
         Probability that a gene is differentially expressed in a group, that it is then down, and its factor.
     bcv_common, bcv_df
-        Biological coefficient of variation that abundant genes keep, and degrees of freedom of its spread over genes; ``inf``
-        for none.
+        Biological coefficient of variation that abundant genes keep, and degrees of freedom of its spread over genes;
+        ``inf`` for none.
     dropout_mid, dropout_shape
         ln λ at which half of the counts are lost, and slope; negative slopes lose low counts. None for no dropout.
     n_batches
@@ -141,8 +141,9 @@ def simulate(
     library_sizes = rng.lognormal(library_loc, library_scale, n_obs)
     if library_sizes.max() > MAX_LIBRARY_SIZE:
         msg = (
-            f"`library_loc={library_loc}` with `library_scale={library_scale}` gives cells of up to {library_sizes.max():.2g} "
-            f"counts; float32 holds whole numbers up to {MAX_LIBRARY_SIZE:,} only. Lower `library_loc`, the natural logarithm."
+            f"`library_loc={library_loc}` with `library_scale={library_scale}` gives cells of up to "
+            f"{library_sizes.max():.2g} counts; float32 holds whole numbers up to {MAX_LIBRARY_SIZE:,} only. "
+            "Lower `library_loc`, a natural logarithm."
         )
         raise ValueError(msg)
 
@@ -210,11 +211,11 @@ def _check(arguments: dict[str, Any]) -> None:
     if arguments["group_probs"] is not None:
         probs = np.asarray(arguments["group_probs"])
         if probs.ndim != 1 or probs.dtype.kind not in "fiu" or not (probs > 0).all() or not np.isclose(probs.sum(), 1):
-            msg = f"`group_probs` must be positive numbers with sum 1, got {arguments['group_probs']!r}. Divide them by their sum."
+            msg = f"`group_probs` must be positive numbers with sum 1, got {probs.tolist()}. Divide them by their sum."
             raise ValueError(msg)
         empty = np.flatnonzero(_sizes(arguments["n_obs"], probs) == 0)
         if empty.size:
-            msg = f"`group_probs` leaves groups {empty.tolist()} without cells. Raise their share, or `n_obs={arguments['n_obs']}`."
+            msg = f"`group_probs` leaves groups {empty.tolist()} without cells. Raise their share, or `n_obs`."
             raise ValueError(msg)
 
 
