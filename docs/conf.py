@@ -45,6 +45,7 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
+os.environ.pop("MPLBACKEND", None)  # the kernel's own backend is the one that puts figures into pages
 nb_output_stderr = "remove"  # what libraries say about the machine of the build
 
 if os.environ.get("SCX_INTERSPHINX"):
@@ -63,6 +64,8 @@ if os.environ.get("SCX_INTERSPHINX"):
 html_theme = "sphinx_book_theme"
 html_title = "scx"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
 
 FROM_SCVI = {"history", "load", "save"}
@@ -79,7 +82,7 @@ def skip_member(app: Sphinx, what: str, name: str, obj: object, skip: bool, opti
 def split_shared_parameters(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Give every parameter of an entry ``a, b`` its own entry, so that each gets its type.
 
-    The same words describe each: an entry that shares a description is written to be read that way.
+    The first keeps the description, and the others refer to it.
     """
     section = [i for i, line in enumerate(lines) if line == "Parameters" and lines[i + 1 : i + 2] == ["----------"]]
     if not section:
@@ -91,9 +94,10 @@ def split_shared_parameters(app: Sphinx, what: str, name: str, obj: object, opti
             end = at + 1
             while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
                 end += 1
-            body = lines[at + 1 : end]
-            lines[at:end] = [line for entry in names for line in (entry, *body)]
-            at += len(names) * (1 + len(body))
+            first, *others = names
+            lines[end:end] = [line for entry in others for line in (entry, f"    See `{first}`.")]
+            lines[at] = first
+            at = end + 2 * len(others)
         else:
             at += 1
 
@@ -116,12 +120,14 @@ class Marker:
 def show_default(app: Sphinx, obj: object, is_bound_method: bool) -> None:
     """Show ``...`` for a default that is a marker; its name in the source says nothing to a reader."""
     signature = getattr(obj, "__signature__", None)
-    if signature is not None:
-        parameters = [
+    if signature is None or "MASK_VAR_DEFAULT" not in str(signature):
+        return
+    obj.__signature__ = signature.replace(
+        parameters=[
             parameter.replace(default=Marker()) if repr(parameter.default) == "MASK_VAR_DEFAULT" else parameter
             for parameter in signature.parameters.values()
         ]
-        obj.__signature__ = signature.replace(parameters=parameters)
+    )
 
 
 NumpyDocstring._parse_returns_section = parse_returns

@@ -28,7 +28,9 @@ def test_cells_genes_and_labels_are_the_shipped_ones(shipped):
     assert adata.shape == (700, 765)
     assert adata.obs_names.equals(shipped.obs_names)
     assert adata.var_names.equals(shipped.raw.var_names)
-    pd.testing.assert_frame_equal(adata.obs[["bulk_labels", "n_counts"]], shipped.obs[["bulk_labels", "n_counts"]])
+    # what was measured, and nothing that an analysis added
+    pd.testing.assert_frame_equal(adata.obs, shipped.obs[["bulk_labels", "n_genes", "n_counts", "percent_mito"]])
+    assert not (*adata.var, *adata.uns, *adata.obsm, *adata.varm, *adata.obsp)
     assert (adata.obs["n_counts"] >= adata.X.sum(axis=1).A1).all()  # a total over more genes
 
 

@@ -14,8 +14,9 @@ def pbmc68k_reduced() -> AnnData:
 
     Returns
     -------
-    ``X`` holds counts as CSR in float32; ``obs["bulk_labels"]`` the cell types of the authors, ``obs["n_counts"]`` the total
-    over all genes, measured before the selection of 765.
+    ``X`` holds counts as CSR in float32; ``obs["bulk_labels"]`` the cell types of the authors; ``obs["n_counts"]``,
+    ``obs["n_genes"]`` and ``obs["percent_mito"]`` the total, the genes detected and the mitochondrial fraction, measured over
+    all genes before the selection of 765.
 
     Raises
     ------
@@ -37,5 +38,5 @@ def pbmc68k_reduced() -> AnnData:
         )
         raise RuntimeError(msg)
     counts.eliminate_zeros()
-    obs = shipped.obs.drop(columns=["louvain"])
+    obs = shipped.obs[["bulk_labels", "n_genes", "n_counts", "percent_mito"]]
     return AnnData(counts.astype(np.float32), obs=obs, var=shipped.raw.var[[]])

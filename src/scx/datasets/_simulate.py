@@ -221,7 +221,9 @@ def _check(arguments: dict[str, Any]) -> None:
 
 def _sizes(n_obs: int, probs: Sequence[float] | NDArray[np.float64]) -> NDArray[np.intp]:
     """Split `n_obs` cells by `probs`, each size exact up to one cell."""
-    return np.diff(np.floor(np.cumsum(probs) * n_obs + 0.5), prepend=0).astype(np.intp)
+    ends = np.cumsum(probs)
+    ends /= ends[-1]  # shares that a user rounded, as 0.33333 three times, must not lose the last cells
+    return np.diff(np.floor(ends * n_obs + 0.5), prepend=0).astype(np.intp)
 
 
 def _random_labels(
