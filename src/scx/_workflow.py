@@ -113,6 +113,8 @@ def fit_and_annotate(
         "method": model_cls.__name__,
         "recipe": recipe,
         "layer": layer,
+        "mask_var": mask_var if isinstance(mask_var, str) else None,
+        "n_top_genes": n_top_genes,
         "n_genes": working.n_vars,
         "max_epochs": len(history["loss"]),
         "batch_size": batch_size or chosen.train["batch_size"],
