@@ -6,7 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scx.model import _losses
+import scx
+from scx.model import CICL, _losses
+from scx.model._cicl import CICLModule
+from scx.model._networks import TransformerLayer
 
 
 def sim(a, b):
@@ -136,3 +139,121 @@ def test_student_t_is_the_formula(n, k, d, alpha, seed):
     above = np.array([[(1 + np.sum((hi - cj) ** 2) / alpha) ** (-(alpha + 1) / 2) for cj in c] for hi in h])
     q = _losses.student_t(torch.tensor(h), torch.tensor(c), alpha).numpy()
     np.testing.assert_allclose(q, above / above.sum(axis=1, keepdims=True), rtol=1e-6)
+
+
+def build(n_genes=12, **kwargs):
+    settings = {**CICL.recipes["default"].module, "n_clusters": 3, "n_latent": 6, "n_hidden": 8, "n_projection": (7, 5)}
+    return CICLModule(n_genes, **{**settings, **kwargs})
+
+
+def layer_norm(x):
+    return (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+
+
+@pytest.mark.parametrize("n_heads", [1, 2, 4])
+def test_layer_with_attention_among_cells_is_equations_3_to_7(n_heads):
+    """Also where the width, 6, is no multiple of the number of heads."""
+    torch.manual_seed(0)
+    layer = TransformerLayer(6, n_heads, 8, "batch").double()
+    x = torch.randn(5, 6, dtype=torch.float64)
+    weights = {name: p.detach().numpy().T for name, p in layer.named_parameters()}
+    d = -(-6 // n_heads)
+    heads = []
+    for i in range(n_heads):
+        columns = slice(i * d, (i + 1) * d)
+        q, k, v = (x.numpy() @ weights[f"attend.{name}.weight"][:, columns] for name in ("queries", "keys", "values"))
+        scores = np.exp(q @ k.T / np.sqrt(d))
+        heads.append(scores / scores.sum(axis=1, keepdims=True) @ v)
+    residual = layer_norm(x.numpy() + np.concatenate(heads, axis=1) @ weights["attend.output.weight"])
+    hidden = np.maximum(residual @ weights["forward_network.0.weight"], 0)
+    expected = layer_norm(hidden @ weights["forward_network.2.weight"] + residual)
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-8, atol=1e-8)
+
+
+def test_attention_of_one_cell_is_that_of_a_batch_of_one():
+    torch.manual_seed(0)
+    among, own = TransformerLayer(6, 2, 8, "batch"), TransformerLayer(6, 2, 8, "cell")
+    own.load_state_dict(among.state_dict(), strict=False)
+    x = torch.randn(4, 6)
+    torch.testing.assert_close(own(x), torch.cat([among(row[None]) for row in x]))
+
+
+@pytest.mark.parametrize(("attention", "independent"), [("cell", True), ("batch", False)])
+@pytest.mark.parametrize("n_latent", [6, None])
+def test_embedding_depends_on_the_batch_only_if_cells_attend_to_each_other(attention, independent, n_latent):
+    torch.manual_seed(0)
+    encoder = build(attention=attention, n_latent=n_latent).encoder
+    x = torch.randn(9, 12)
+    together, alone = encoder(x), torch.cat([encoder(x[:2]), encoder(x[2:])])
+    assert torch.allclose(together, alone, atol=1e-6) == independent
+
+
+def test_noise_is_drawn_anew_and_mapped_to_its_range():
+    module = build(noise=2.0, mask_rate=0.0)
+    x = torch.randn(50, 12)
+    first, second = module._view(x) - x, module._view(x) - x
+    for noise in (first, second):
+        assert noise.min() == pytest.approx(0, abs=1e-5)
+        assert noise.max() == pytest.approx(2, abs=1e-5)
+    assert not torch.allclose(first, second)
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.15
+
+
+def test_pseudo_labels_are_the_nearest_centroids():
+    torch.manual_seed(0)
+    module = build(pseudo_labels="epoch")
+    x = torch.randn(40, 12)
+    h = module.encoder(x).detach()
+    module.centroids = module.find_centroids(h)
+    assert module.centroids.shape == (3, 6)
+    assert torch.equal(module._assign(x), torch.cdist(h, module.centroids).argmin(dim=1))
+    module.pseudo_labels = "minibatch"
+    torch.manual_seed(1)
+    first = module._assign(x)
+    torch.manual_seed(1)
+    assert torch.equal(module._assign(x), first)
+
+
+def test_fewer_distinct_cells_than_clusters_leave_no_empty_cluster(recwarn):
+    module = build(n_clusters=5)
+    h = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    assert module.find_centroids(h).tolist() == [[0, 0], [1, 0]]
+    assert module.find_centroids(h[:1]).tolist() == [[0, 0]]
+    assert not recwarn
+
+
+def test_loss_is_equation_17():
+    torch.manual_seed(0)
+    module = build(cluster_weight=0.3, pseudo_labels="minibatch", n_neighbors=0)
+    batch = {"X": torch.poisson(torch.full((30, 12), 2.0))}
+    parts = module.loss(batch)
+    torch.testing.assert_close(parts["loss"], parts["instance_loss"] + 0.3 * parts["cluster_loss"])
+    assert set(build(cluster_weight=0.0, n_neighbors=0).loss(batch)) == {"loss"}
+
+
+def test_number_of_clusters_is_handed_to_the_model(pbmc, monkeypatch):
+    asked = []
+    original = CICLModule.__init__
+
+    def spy(self, *args, **kwargs):
+        asked.append(kwargs["n_clusters"])
+        original(self, *args, **kwargs)
+
+    monkeypatch.setattr(CICLModule, "__init__", spy)
+    for n_clusters, kwargs in ((4, {}), (None, {}), (4, {"model_kwargs": {"n_clusters": 7}})):
+        scx.tl.cicl(pbmc, n_clusters, max_epochs=1, **kwargs)
+    assert asked == [4, CICL.recipes["default"].module["n_clusters"], 7]
+
+
+def test_centroids_are_renewed_every_epoch(pbmc, monkeypatch):
+    seen = []
+    original = CICLModule.find_centroids
+
+    def spy(self, h):
+        seen.append(len(h))
+        return original(self, h)
+
+    monkeypatch.setattr(CICLModule, "find_centroids", spy)
+    for pseudo_labels in ("epoch", "minibatch"):
+        scx.tl.cicl(pbmc, 4, max_epochs=3, batch_size=100, model_kwargs={"pseudo_labels": pseudo_labels})
+    assert seen == [300] * 3 + [100] * 9

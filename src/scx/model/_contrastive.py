@@ -1,7 +1,7 @@
 """contrastive-sc: Ciortan & Defrance, BMC Bioinformatics 22:280 (2021)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from scvi.module.base import auto_move_data
