@@ -82,8 +82,8 @@ def fit_and_annotate(
     )
     # A method that needs the number of clusters, or lets the dimensions be chosen, has them among its recipe's arguments.
     asked = {"n_clusters": n_clusters, "n_latent": n_latent}
-    module_kwargs = {name: value for name, value in asked.items() if value is not None and name in chosen.module}
-    module_kwargs |= model_kwargs or {}
+    asked = {name: value for name, value in asked.items() if value is not None and name in chosen.module}
+    module_kwargs: dict[str, Any] = {**asked, **(model_kwargs or {})}
     train_seed, cluster_seed = spawn_seeds(rng, 2)
 
     # 3. train, 4. embed

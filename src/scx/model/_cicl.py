@@ -67,7 +67,7 @@ class CICLModule(DeepClusteringModule):
         Clipping of z-scores; None does not clip.
     """
 
-    centroids: Tensor | None
+    centroids: Tensor
 
     def __init__(
         self,
