@@ -31,7 +31,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-typehints_defaults = None
+typehints_document_rtype_none = False
 always_use_bars_union = True
 
 bibtex_bibfiles = ["references.bib"]
@@ -44,7 +44,9 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 600
+os.environ.pop("MPLBACKEND", None)  # the kernel's own backend is the one that puts figures into pages
+nb_output_stderr = "remove"  # what libraries say about the machine of the build
 
 if os.environ.get("SCX_INTERSPHINX"):
     extensions.append("sphinx.ext.intersphinx")
@@ -62,6 +64,8 @@ if os.environ.get("SCX_INTERSPHINX"):
 html_theme = "sphinx_book_theme"
 html_title = "scx"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
 
 FROM_SCVI = {"history", "load", "save"}
@@ -78,7 +82,7 @@ def skip_member(app: Sphinx, what: str, name: str, obj: object, skip: bool, opti
 def split_shared_parameters(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Give every parameter of an entry ``a, b`` its own entry, so that each gets its type.
 
-    The same words describe each: an entry that shares a description is written to be read that way.
+    The first keeps the description, and the others refer to it.
     """
     section = [i for i, line in enumerate(lines) if line == "Parameters" and lines[i + 1 : i + 2] == ["----------"]]
     if not section:
@@ -90,16 +94,40 @@ def split_shared_parameters(app: Sphinx, what: str, name: str, obj: object, opti
             end = at + 1
             while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
                 end += 1
-            body = lines[at + 1 : end]
-            lines[at:end] = [line for entry in names for line in (entry, *body)]
-            at += len(names) * (1 + len(body))
+            first, *others = names
+            lines[end:end] = [line for entry in others for line in (entry, f"    See `{first}`.")]
+            lines[at] = first
+            at = end + 2 * len(others)
         else:
             at += 1
 
 
 def parse_returns(self: NumpyDocstring, section: str) -> list[str]:
     """Take the section as the text it is: a sentence, and a definition list of what is written where."""
-    return self._format_block(":returns: ", self._dedent(self._consume_to_next_section())) + [""]
+    lines = self._dedent(self._consume_to_next_section())
+    if lines[:1] == [":"]:  # put there by sphinx_autodoc_typehints
+        del lines[0]
+    return [*self._format_block(":returns: ", lines), ""]
+
+
+class Marker:
+    """A default that stands for something which the parameter's description explains."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+def show_default(app: Sphinx, obj: object, is_bound_method: bool) -> None:
+    """Show ``...`` for a default that is a marker; its name in the source says nothing to a reader."""
+    signature = getattr(obj, "__signature__", None)
+    if signature is None or "MASK_VAR_DEFAULT" not in str(signature):
+        return
+    obj.__signature__ = signature.replace(
+        parameters=[
+            parameter.replace(default=Marker()) if repr(parameter.default) == "MASK_VAR_DEFAULT" else parameter
+            for parameter in signature.parameters.values()
+        ]
+    )
 
 
 NumpyDocstring._parse_returns_section = parse_returns
@@ -109,3 +137,4 @@ def setup(app: Sphinx) -> None:
     """Connect the above."""
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", split_shared_parameters, priority=400)  # before napoleon
+    app.connect("autodoc-before-process-signature", show_default, priority=600)  # after autodoc_preserve_defaults

@@ -111,19 +111,21 @@ def fit_and_annotate(
     # 6. write
     if copy:
         adata = adata.to_memory() if adata.isbacked else adata.copy()
+    history = {name: curve[name].to_numpy(dtype=float) for name, curve in model.history.items()}
     settings = {
         "method": model_cls.__name__,
         "recipe": recipe,
         "layer": layer,
+        "mask_var": mask_var if isinstance(mask_var, str) else None,
+        "n_top_genes": n_top_genes,
         "n_genes": working.n_vars,
-        "max_epochs": max_epochs,
-        "batch_size": batch_size,
+        "max_epochs": len(history["loss"]),
+        "batch_size": batch_size or chosen.train["batch_size"],
         "rng": rng if isinstance(rng, int | np.integer) else None,
         "model_dir": model_dir,
         "model_kwargs": {**chosen.module, **module_kwargs},
         "train_kwargs": train_kwargs,
     }
-    history = {name: curve[name].to_numpy(dtype=float) for name, curve in model.history.items()}
     write(adata, keys, embedding=embedding, clustering=clustering, record={"params": settings, "history": history})
     logg.info(
         "    finished",

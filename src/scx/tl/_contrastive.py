@@ -35,7 +35,8 @@ def contrastive(
     """Embed and cluster cells by contrastive learning :cite:p:`Ciortan2021`.
 
     An encoder sees two views of every cell, each with most genes masked at random, and learns to tell which views belong
-    to one cell (NT-Xent loss, :func:`scx.model._losses.nt_xent`). Its embedding is then clustered.
+    together (the NT-Xent loss of :cite:p:`Chen2020`, eq. 1). Its embedding is then clustered. The second view is one of the cell
+    itself in ``recipe="paper"``, and of one of its nearest neighbours in ``recipe="default"``.
 
     Parameters
     ----------
