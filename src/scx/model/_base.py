@@ -239,7 +239,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         """
         self.module.eval()
         try:
-            return self._embed(self._batches(self.adata, cells))
+            with torch.random.fork_rng(devices=[]):  # a loader draws a seed even where it does not shuffle
+                return self._embed(self._batches(self.adata, cells))
         finally:
             self.module.train()
 
