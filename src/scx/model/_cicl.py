@@ -177,6 +177,9 @@ class Recluster(Callback):
 class CICL(NeighborPairs):
     """Cluster-aware iterative contrastive learning model :cite:p:`Jiang2023`.
 
+    What sets the default recipe apart from the paper's (genes, views, batch size, schedule) is carried over from
+    :class:`Contrastive`, where it was measured; for CICL it is not yet.
+
     Parameters
     ----------
     adata
