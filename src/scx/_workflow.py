@@ -80,7 +80,10 @@ def fit_and_annotate(
     working = prepare(
         counts, adata, mask_var=mask, n_top_genes=n_top_genes or chosen.n_top_genes, min_cells=chosen.min_cells
     )
-    module_kwargs = {**({"n_latent": n_latent} if n_latent else {}), **(model_kwargs or {})}
+    # A method that needs the number of clusters, or lets the dimensions be chosen, has them among its recipe's arguments.
+    asked = {"n_clusters": n_clusters, "n_latent": n_latent}
+    asked = {name: value for name, value in asked.items() if value is not None and name in chosen.module}
+    module_kwargs: dict[str, Any] = {**asked, **(model_kwargs or {})}
     train_seed, cluster_seed = spawn_seeds(rng, 2)
 
     # 3. train, 4. embed

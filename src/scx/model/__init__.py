@@ -1,5 +1,6 @@
 """The models behind ``scx.tl``, with scvi-tools' interface."""
 
+from ._cicl import CICL
 from ._contrastive import Contrastive
 
-__all__ = ["Contrastive"]
+__all__ = ["CICL", "Contrastive"]

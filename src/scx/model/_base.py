@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from anndata import AnnData
+from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from ._normalize import LogNormalize
+from ._stopping import EARLY_STOPPING, Instability
 
 INFERENCE_BATCH_SIZE = 4096
 """Cells per batch where nothing is trained."""
@@ -141,6 +143,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
         plan_kwargs: Mapping[str, Any] | None = None,
+        early_stopping: bool = False,
+        callbacks: Sequence[Callback] = (),
         **trainer_kwargs: Any,
     ) -> None:
         """Train on all cells.
@@ -156,6 +160,12 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
             As in :class:`lightning.pytorch.Trainer`.
         plan_kwargs
             Arguments of the training plan, in place of the recipe's.
+        early_stopping
+            Stop when the neighbourhoods of cells in the embedding no longer change less from epoch to epoch, see
+            :class:`~scx.model._stopping.Instability`: when this ``instability`` has not fallen by 0.01
+            (``early_stopping_min_delta``) in 10 epochs (``early_stopping_patience``). Each epoch of the history has its value.
+        callbacks
+            Further callbacks of Lightning.
         **trainer_kwargs
             Arguments of :class:`scvi.train.Trainer`.
         """
@@ -169,6 +179,10 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
             max_epochs = max(recipe["max_epochs"], math.ceil(recipe["min_steps"] / n_steps))
         if not self.is_trained:
             self._fit_normalization()
+        callbacks = [*callbacks, *self._callbacks()]
+        if early_stopping:
+            callbacks.append(Instability(self))
+            trainer_kwargs = {**EARLY_STOPPING, **trainer_kwargs}
         super().train(
             max_epochs=max_epochs,
             accelerator=accelerator,
@@ -178,6 +192,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
             batch_size=batch_size,
             datasplitter_kwargs={"drop_last": drop_last, **self._splitter_kwargs()},
             plan_kwargs={**recipe["plan_kwargs"], **(plan_kwargs or {})},
+            early_stopping=early_stopping,
+            callbacks=callbacks,
             **trainer_kwargs,
         )
         if recipe["settle_batch_norm"]:
@@ -210,12 +226,34 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         indices = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
         # Data on disk is read in increasing order whatever the order asked for.
         order, rank = np.unique(indices, return_inverse=True)
-        batches = self._batches(adata, order, batch_size)
-        return np.concatenate([self.module.embed(tensors).cpu().numpy() for tensors in batches])[rank]
+        return self._embed(self._batches(adata, order, batch_size)).cpu().numpy()[rank]
+
+    @torch.no_grad()
+    def embed_while_training(self, cells: NDArray[np.int64]) -> Tensor:
+        """Return the embedding of training cells as it is at a moment of training, shape (n_cells, n_latent).
+
+        Parameters
+        ----------
+        cells
+            Row numbers, increasing.
+        """
+        self.module.eval()
+        try:
+            with torch.random.fork_rng(devices=[]):  # a loader draws a seed even where it does not shuffle
+                return self._embed(self._batches(self.adata, cells))
+        finally:
+            self.module.train()
+
+    def _embed(self, batches: Iterator[dict[str, Tensor]]) -> Tensor:
+        return torch.cat([self.module.embed(tensors) for tensors in batches])
 
     def _splitter_kwargs(self) -> dict[str, Any]:
         """Return what the data splitter of a method takes beyond that of scvi-tools."""
         return {}
+
+    def _callbacks(self) -> list[Callback]:
+        """Return what a method does between the steps of training."""
+        return []
 
     def _batches(
         self, adata: AnnData, indices: NDArray | None = None, batch_size: int | None = None

@@ -1,19 +1,18 @@
 """contrastive-sc: Ciortan & Defrance, BMC Bioinformatics 22:280 (2021)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from scvi import REGISTRY_KEYS
 from scvi.module.base import auto_move_data
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
+from ._base import DeepClusteringModule, Recipe
 from ._losses import nt_xent
 from ._networks import mlp_encoder
 from ._normalize import LogNormalize
-from ._pairs import PairSplitter, nearest_neighbors
+from ._pairs import NeighborPairs
 from ._plans import EpochPlan
 
 
@@ -72,7 +71,7 @@ class ContrastiveModule(DeepClusteringModule):
         return {"loss": nt_xent(first, second, self.temperature)}
 
 
-class Contrastive(DeepClusteringModel):
+class Contrastive(NeighborPairs):
     """Contrastive clustering model :cite:p:`Ciortan2021`.
 
     Parameters
@@ -98,7 +97,6 @@ class Contrastive(DeepClusteringModel):
 
     _module_cls = ContrastiveModule
     _training_plan_cls = EpochPlan
-    _data_splitter_cls = PairSplitter
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "default": Recipe(
             n_top_genes=2000,
@@ -141,11 +139,3 @@ class Contrastive(DeepClusteringModel):
             },
         ),
     }
-
-    def _splitter_kwargs(self) -> dict[str, Any]:
-        if not self.module.n_neighbors:
-            return {}
-        counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
-        neighbors = nearest_neighbors(counts, self._size_factors(), self.module.n_neighbors, seed)
-        return {"neighbors": neighbors}

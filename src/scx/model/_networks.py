@@ -1,9 +1,12 @@
 """Encoders, decoders and heads."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def mlp_encoder(n_input: int, n_hidden: Sequence[int], n_latent: int) -> nn.Sequential:
@@ -24,3 +27,67 @@ def mlp_encoder(n_input: int, n_hidden: Sequence[int], n_latent: int) -> nn.Sequ
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
     return encoder
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (CICL, eq. 3–4), among the cells of a batch or of each cell to itself.
+
+    Of each cell to itself, the softmax of eq. 4 is over one element and 1, so what remains of eq. 3 is the linear map of the
+    values, and there are no queries and keys.
+
+    Parameters
+    ----------
+    width
+        Width of input and output; need not be a multiple of `n_heads`.
+    n_heads
+        Number of heads h, of width d = ⌈width / h⌉ each.
+    attention
+        ``"cell"`` or ``"batch"``.
+    """
+
+    def __init__(self, width: int, n_heads: int, attention: Literal["cell", "batch"]) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.attention = attention
+        inner = math.ceil(width / n_heads) * n_heads
+        self.values = nn.Linear(width, inner, bias=False)
+        self.output = nn.Linear(inner, width, bias=False)
+        if attention == "batch":
+            self.queries = nn.Linear(width, inner, bias=False)
+            self.keys = nn.Linear(width, inner, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the attended cells, shape (n, width), of `x`, of the same shape."""
+        if self.attention == "cell":
+            return self.output(self.values(x))
+        heads = [
+            layer(x).unflatten(1, (self.n_heads, -1)).transpose(0, 1)
+            for layer in (self.queries, self.keys, self.values)
+        ]
+        return self.output(F.scaled_dot_product_attention(*heads).transpose(0, 1).flatten(1))
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention and a feed-forward network, each with a residual connection and layer normalisation (CICL, eq. 3–7).
+
+    Parameters
+    ----------
+    width, n_heads, attention
+        As in :class:`SelfAttention`.
+    n_hidden
+        Width of the hidden layer of the feed-forward network.
+    """
+
+    def __init__(self, width: int, n_heads: int, n_hidden: int, attention: Literal["cell", "batch"]) -> None:
+        super().__init__()
+        self.attend = SelfAttention(width, n_heads, attention)
+        self.attend_norm = nn.LayerNorm(width)
+        self.forward_network = nn.Sequential(
+            nn.Linear(width, n_hidden, bias=False), nn.ReLU(), nn.Linear(n_hidden, width, bias=False)
+        )
+        self.forward_norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output of the layer, shape (n, width), for `x`, of the same shape."""
+        x = self.attend_norm(x + self.attend(x))
+        return self.forward_norm(self.forward_network(x) + x)

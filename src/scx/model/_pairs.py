@@ -7,11 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from scvi import REGISTRY_KEYS
 from scvi.dataloaders import DataSplitter
 from sklearn.neighbors import NearestNeighbors
 from torch.utils.data import DataLoader, Sampler
 
 from scx._prepare import log_normalized
+
+from ._base import DeepClusteringModel
 
 N_COMPONENTS = 20
 """Principal components in which neighbours are sought."""
@@ -101,3 +104,16 @@ class PairSplitter(DataSplitter):
         if self.neighbors is None:
             return loader
         return DataLoader(loader.dataset, sampler=PairBatches(loader.sampler, self.neighbors), batch_size=None)
+
+
+class NeighborPairs(DeepClusteringModel):
+    """Model whose module has `n_neighbors`: where it is not 0, training batches are paired."""
+
+    _data_splitter_cls = PairSplitter
+
+    def _splitter_kwargs(self) -> dict[str, Any]:
+        if not self.module.n_neighbors:
+            return {}
+        counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
+        return {"neighbors": nearest_neighbors(counts, self._size_factors(), self.module.n_neighbors, seed)}

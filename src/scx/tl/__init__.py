@@ -1,5 +1,6 @@
 """Methods: train on an AnnData, write embeddings to ``obsm`` and clusters to ``obs``."""
 
+from ._cicl import cicl
 from ._contrastive import contrastive
 
-__all__ = ["contrastive"]
+__all__ = ["cicl", "contrastive"]

@@ -1,0 +1,259 @@
+"""CICL: its equations, each against loops written from the article, in float64."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scx
+from scx.model import CICL, _losses
+from scx.model._cicl import CICLModule
+from scx.model._networks import TransformerLayer
+
+
+def sim(a, b):
+    """Equation 13, read as cosine similarity."""
+    return a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
+
+
+def instance_wise(z, z_prime, temperature):
+    """Equations 12 and 14."""
+    n = len(z)
+
+    def term(i, z, z_prime):
+        below = sum(np.exp(sim(z[i], z[m]) / temperature) for m in range(n) if m != i)
+        below += sum(np.exp(sim(z[i], z_prime[m]) / temperature) for m in range(n))
+        return -np.log(np.exp(sim(z[i], z_prime[i]) / temperature) / below)
+
+    return sum(term(i, z, z_prime) + term(i, z_prime, z) for i in range(n)) / (2 * n)
+
+
+def cluster_aware(z, z_prime, labels, temperature):
+    """Equations 15 and 16."""
+    n = len(z)
+
+    def term(i, z, z_prime):
+        above = below = 0.0
+        for j in range(n):
+            own, other = np.exp(sim(z[i], z[j]) / temperature), np.exp(sim(z[i], z_prime[j]) / temperature)
+            if labels[j] == labels[i]:
+                above += other + (own if j != i else 0)
+            else:
+                below += other + own
+        return -np.log(above / below)
+
+    return sum(term(i, z, z_prime) + term(i, z_prime, z) for i in range(n)) / (2 * n)
+
+
+views = {
+    "n": st.integers(2, 8),
+    "d": st.integers(1, 6),
+    "temperature": st.floats(0.05, 2.0),
+    "block": st.sampled_from([1, 10, 2**24]),
+    "seed": st.integers(0, 2**31),
+}
+
+
+@given(**views)
+def test_instance_wise_loss_is_the_formula(n, d, temperature, block, seed):
+    first, second = np.random.default_rng(seed).normal(size=(2, n, d))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_losses, "BLOCK_SIZE", block)
+        loss = _losses.nt_xent(torch.tensor(first), torch.tensor(second), temperature)
+    np.testing.assert_allclose(loss.item(), instance_wise(first, second, temperature), rtol=1e-9, atol=1e-9)
+
+
+@given(**views, n_clusters=st.integers(2, 4))
+def test_cluster_aware_loss_is_the_formula(n, d, temperature, block, seed, n_clusters):
+    """Also with clusters of one cell, and with batches of two."""
+    rng = np.random.default_rng(seed)
+    first, second = rng.normal(size=(2, n, d))
+    labels = rng.integers(n_clusters, size=n)
+    labels[:2] = [0, 1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_losses, "BLOCK_SIZE", block)
+        loss = _losses.cluster_aware(torch.tensor(first), torch.tensor(second), torch.tensor(labels), temperature)
+    np.testing.assert_allclose(loss.item(), cluster_aware(first, second, labels, temperature), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("block", [20, 2**24])
+def test_gradients(monkeypatch, block):
+    monkeypatch.setattr(_losses, "BLOCK_SIZE", block)
+    generator = torch.Generator().manual_seed(0)
+    views = torch.randn(2, 5, 3, dtype=torch.float64, generator=generator, requires_grad=True)
+    labels = torch.tensor([0, 0, 1, 2, 1])
+    assert torch.autograd.gradcheck(lambda v: _losses.nt_xent(v[0], v[1], 0.3), (views,))
+    assert torch.autograd.gradcheck(lambda v: _losses.cluster_aware(v[0], v[1], labels, 0.3), (views,))
+
+
+def test_one_cluster_in_the_batch_has_no_loss_and_no_gradient():
+    views = torch.randn(2, 5, 3, requires_grad=True)
+    loss = _losses.cluster_aware(views[0], views[1], torch.full((5,), 3), 0.5)
+    loss.backward()
+    assert loss.item() == 0
+    assert (views.grad == 0).all()
+
+
+def test_duplicates():
+    """Identical cells in two clusters of two: of the 7 other views 3 are positives, of all 8 views 4 are negatives."""
+    views = torch.ones(2, 4, 3, requires_grad=True)
+    loss = _losses.cluster_aware(views[0], views[1], torch.tensor([0, 0, 1, 1]), 0.05)
+    loss.backward()
+    assert loss.item() == pytest.approx(np.log(4 / 3), rel=1e-4)
+    assert torch.isfinite(views.grad).all()
+
+
+def test_small_temperature_does_not_overflow():
+    views = torch.randn(2, 30, 3, requires_grad=True)
+    loss = _losses.cluster_aware(views[0], views[1], torch.arange(30) % 4, 0.001)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(views.grad).all()
+
+
+@pytest.mark.parametrize("loss", ["nt_xent", "cluster_aware"])
+def test_memory_grows_with_the_batch_not_with_its_square(loss):
+    """What is kept for the backward pass of 3,000 cells is less than one 3,000 × 3,000 matrix."""
+    views = torch.randn(2, 3000, 8, requires_grad=True)
+    labels = (torch.arange(3000) % 5,) if loss == "cluster_aware" else ()
+    kept = 0
+
+    def pack(tensor):
+        nonlocal kept
+        kept += tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        value = getattr(_losses, loss)(views[0], views[1], *labels, 0.5)
+    assert 0 < kept < 3000**2
+    value.backward()
+
+
+@given(
+    n=st.integers(1, 6), k=st.integers(1, 4), d=st.integers(1, 5), alpha=st.floats(0.5, 5), seed=st.integers(0, 2**31)
+)
+def test_student_t_is_the_formula(n, k, d, alpha, seed):
+    rng = np.random.default_rng(seed)
+    h, c = rng.normal(size=(n, d)), rng.normal(size=(k, d))
+    above = np.array([[(1 + np.sum((hi - cj) ** 2) / alpha) ** (-(alpha + 1) / 2) for cj in c] for hi in h])
+    q = _losses.student_t(torch.tensor(h), torch.tensor(c), alpha).numpy()
+    np.testing.assert_allclose(q, above / above.sum(axis=1, keepdims=True), rtol=1e-6)
+
+
+def build(n_genes=12, **kwargs):
+    settings = {**CICL.recipes["default"].module, "n_clusters": 3, "n_latent": 6, "n_hidden": 8, "n_projection": (7, 5)}
+    return CICLModule(n_genes, **{**settings, **kwargs})
+
+
+def layer_norm(x):
+    return (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+
+
+@pytest.mark.parametrize("n_heads", [1, 2, 4])
+def test_layer_with_attention_among_cells_is_equations_3_to_7(n_heads):
+    """Also where the width, 6, is no multiple of the number of heads."""
+    torch.manual_seed(0)
+    layer = TransformerLayer(6, n_heads, 8, "batch").double()
+    x = torch.randn(5, 6, dtype=torch.float64)
+    weights = {name: p.detach().numpy().T for name, p in layer.named_parameters()}
+    d = -(-6 // n_heads)
+    heads = []
+    for i in range(n_heads):
+        columns = slice(i * d, (i + 1) * d)
+        q, k, v = (x.numpy() @ weights[f"attend.{name}.weight"][:, columns] for name in ("queries", "keys", "values"))
+        scores = np.exp(q @ k.T / np.sqrt(d))
+        heads.append(scores / scores.sum(axis=1, keepdims=True) @ v)
+    residual = layer_norm(x.numpy() + np.concatenate(heads, axis=1) @ weights["attend.output.weight"])
+    hidden = np.maximum(residual @ weights["forward_network.0.weight"], 0)
+    expected = layer_norm(hidden @ weights["forward_network.2.weight"] + residual)
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-8, atol=1e-8)
+
+
+def test_attention_of_one_cell_is_that_of_a_batch_of_one():
+    torch.manual_seed(0)
+    among, own = TransformerLayer(6, 2, 8, "batch"), TransformerLayer(6, 2, 8, "cell")
+    own.load_state_dict(among.state_dict(), strict=False)
+    x = torch.randn(4, 6)
+    torch.testing.assert_close(own(x), torch.cat([among(row[None]) for row in x]))
+
+
+@pytest.mark.parametrize(("attention", "independent"), [("cell", True), ("batch", False)])
+@pytest.mark.parametrize("n_latent", [6, None])
+def test_embedding_depends_on_the_batch_only_if_cells_attend_to_each_other(attention, independent, n_latent):
+    torch.manual_seed(0)
+    encoder = build(attention=attention, n_latent=n_latent).encoder
+    x = torch.randn(9, 12)
+    together, alone = encoder(x), torch.cat([encoder(x[:2]), encoder(x[2:])])
+    assert torch.allclose(together, alone, atol=1e-6) == independent
+
+
+def test_noise_is_drawn_anew_and_mapped_to_its_range():
+    module = build(noise=2.0, mask_rate=0.0)
+    x = torch.randn(50, 12)
+    first, second = module._view(x) - x, module._view(x) - x
+    for noise in (first, second):
+        assert noise.min() == pytest.approx(0, abs=1e-5)
+        assert noise.max() == pytest.approx(2, abs=1e-5)
+    assert not torch.allclose(first, second)
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.15
+
+
+def test_pseudo_labels_are_the_nearest_centroids():
+    torch.manual_seed(0)
+    module = build(pseudo_labels="epoch")
+    x = torch.randn(40, 12)
+    h = module.encoder(x).detach()
+    module.centroids = module.find_centroids(h)
+    assert module.centroids.shape == (3, 6)
+    assert torch.equal(module._assign(x), torch.cdist(h, module.centroids).argmin(dim=1))
+    module.pseudo_labels = "minibatch"
+    torch.manual_seed(1)
+    first = module._assign(x)
+    torch.manual_seed(1)
+    assert torch.equal(module._assign(x), first)
+
+
+def test_fewer_distinct_cells_than_clusters_leave_no_empty_cluster(recwarn):
+    module = build(n_clusters=5)
+    h = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    assert module.find_centroids(h).tolist() == [[0, 0], [1, 0]]
+    assert module.find_centroids(h[:1]).tolist() == [[0, 0]]
+    assert not recwarn
+
+
+def test_loss_is_equation_17():
+    torch.manual_seed(0)
+    module = build(cluster_weight=0.3, pseudo_labels="minibatch", n_neighbors=0)
+    batch = {"X": torch.poisson(torch.full((30, 12), 2.0))}
+    parts = module.loss(batch)
+    torch.testing.assert_close(parts["loss"], parts["instance_loss"] + 0.3 * parts["cluster_loss"])
+    assert set(build(cluster_weight=0.0, n_neighbors=0).loss(batch)) == {"loss"}
+
+
+def test_number_of_clusters_is_handed_to_the_model(pbmc, monkeypatch):
+    asked = []
+    original = CICLModule.__init__
+
+    def spy(self, *args, **kwargs):
+        asked.append(kwargs["n_clusters"])
+        original(self, *args, **kwargs)
+
+    monkeypatch.setattr(CICLModule, "__init__", spy)
+    for n_clusters, kwargs in ((4, {}), (None, {}), (4, {"model_kwargs": {"n_clusters": 7}})):
+        scx.tl.cicl(pbmc, n_clusters, max_epochs=1, **kwargs)
+    assert asked == [4, CICL.recipes["default"].module["n_clusters"], 7]
+
+
+def test_centroids_are_renewed_every_epoch(pbmc, monkeypatch):
+    seen = []
+    original = CICLModule.find_centroids
+
+    def spy(self, h):
+        seen.append(len(h))
+        return original(self, h)
+
+    monkeypatch.setattr(CICLModule, "find_centroids", spy)
+    for pseudo_labels in ("epoch", "minibatch"):
+        scx.tl.cicl(pbmc, 4, max_epochs=3, batch_size=100, model_kwargs={"pseudo_labels": pseudo_labels})
+    assert seen == [300] * 3 + [100] * 9

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+
+from scx.model._stopping import Instability
+
+
+class Moving:
+    """Stands for a model: hands out one embedding after another."""
+
+    def __init__(self, embeddings):
+        self.adata = type("Data", (), {"n_obs": len(embeddings[0])})
+        self.embeddings = iter(embeddings)
+
+    def embed_while_training(self, cells):
+        return next(self.embeddings)[cells]
+
+
+class Log(dict):
+    def log(self, name, value, prog_bar):
+        self[name] = float(value)
+
+
+def instability(before, after):
+    callback, logged = Instability(Moving([before, after])), Log()
+    callback.on_train_start(None, logged)
+    callback.on_train_epoch_end(None, logged)
+    return logged["instability"]
+
+
+def test_instability_sees_neighbourhoods_only():
+    torch.manual_seed(0)
+    embedding = torch.randn(400, 5)
+    rotation = torch.linalg.qr(torch.randn(5, 5)).Q
+    assert instability(embedding, embedding) == 0
+    assert instability(embedding, 3 * embedding @ rotation + 1) == pytest.approx(0, abs=0.01)
+    # of two unrelated embeddings a cell shares 15 · 15/399 neighbours on average
+    assert instability(embedding, torch.randn(400, 5)) == pytest.approx(1 - 15 / 399, abs=0.02)
+    moved = [instability(embedding, embedding + scale * torch.randn(400, 5)) for scale in (0.01, 0.1, 1)]
+    assert moved == sorted(moved)
+
+
+def test_instability_of_a_few_cells():
+    embedding = torch.randn(4, 2)
+    assert instability(embedding, torch.randn(4, 2)) == 0  # each has all others as neighbours
+
+
+def test_stops_once_the_embedding_has_settled(method, pbmc):
+    """Where no step changes a weight, training ends when the patience does, or once batch statistics have settled."""
+    frozen = {
+        "early_stopping": True,
+        "early_stopping_patience": 3,
+        "early_stopping_min_delta": 0.05,
+        "plan_kwargs": {"lr": 0.0},
+    }
+    method.run(pbmc, max_epochs=40, train_kwargs=frozen)
+    history = pbmc.uns[method.name]["history"]
+    assert len(history["loss"]) < 40
+    assert len(history["instability"]) == len(history["loss"])
+
+
+def test_watching_does_not_change_the_result(method, pbmc):
+    watched = pbmc.copy()
+    method.run(watched, train_kwargs={"early_stopping": True})
+    method.run(pbmc)
+    np.testing.assert_array_equal(watched.obsm[f"X_{method.name}"], pbmc.obsm[f"X_{method.name}"])
+    assert len(watched.uns[method.name]["history"]["instability"]) == method.quick["max_epochs"]
