@@ -33,6 +33,7 @@ class Method:
 
 METHODS = [
     Method("contrastive", "Contrastive"),
+    Method("infovae", "InfoVAE"),
 ]
 
 

@@ -66,7 +66,7 @@ def fit_and_annotate(
     ):
         if value is not None:
             _checks.check_positive_int(name, value, minimum=minimum)
-    _checks.check_arguments("model_kwargs", model_kwargs, chosen.module)
+    _checks.check_arguments("model_kwargs", model_kwargs, set(chosen.module) - {"n_clusters"})
     _checks.check_arguments("train_kwargs", train_kwargs, _train_arguments(model_cls))
     _checks.check_rng(rng)
     _checks.check_devices(accelerator, devices)
@@ -81,6 +81,8 @@ def fit_and_annotate(
         counts, adata, mask_var=mask, n_top_genes=n_top_genes or chosen.n_top_genes, min_cells=chosen.min_cells
     )
     module_kwargs = {**({"n_latent": n_latent} if n_latent else {}), **(model_kwargs or {})}
+    if "n_clusters" in chosen.module:  # training itself looks for clusters
+        module_kwargs["n_clusters"] = n_clusters
     train_seed, cluster_seed = spawn_seeds(rng, 2)
 
     # 3. train, 4. embed

@@ -1,7 +1,7 @@
 """What the models share on top of scvi-tools."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,7 +32,7 @@ class Recipe:
     n_top_genes
         Number of highly variable genes.
     min_cells
-        Genes with counts in fewer cells are dropped.
+        Genes with counts in fewer cells are dropped; a fraction is one of the cells.
     use_flagged_genes
         Whether genes that the user flagged in ``var["highly_variable"]`` take the place of a selection.
     module
@@ -43,7 +43,7 @@ class Recipe:
     """
 
     n_top_genes: int
-    min_cells: int
+    min_cells: int | float
     use_flagged_genes: bool
     module: Mapping[str, Any]
     train: Mapping[str, Any]
@@ -183,7 +183,6 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         if recipe["settle_batch_norm"]:
             self._settle_batch_norm()
 
-    @torch.inference_mode()
     def get_latent_representation(
         self,
         adata: AnnData | None = None,
@@ -205,13 +204,24 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         -------
         Embedding, shape (n_cells, n_latent).
         """
+        return self._of_cells(self.module.embed, adata, indices, batch_size)
+
+    @torch.inference_mode()
+    def _of_cells(
+        self,
+        function: Callable[[dict[str, Tensor]], Tensor],
+        adata: AnnData | None,
+        indices: Sequence[int] | NDArray | None,
+        batch_size: int | None,
+    ) -> NDArray[np.float32]:
+        """Apply a function of the module to cells in batches; its rows come back in the order of `indices`."""
         self._check_if_trained(warn=False)
         adata = self._validate_anndata(adata)
         indices = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
         # Data on disk is read in increasing order whatever the order asked for.
         order, rank = np.unique(indices, return_inverse=True)
         batches = self._batches(adata, order, batch_size)
-        return np.concatenate([self.module.embed(tensors).cpu().numpy() for tensors in batches])[rank]
+        return np.concatenate([function(tensors).cpu().numpy() for tensors in batches])[rank]
 
     def _splitter_kwargs(self) -> dict[str, Any]:
         """Return what the data splitter of a method takes beyond that of scvi-tools."""

@@ -1,5 +1,6 @@
 """Methods: train on an AnnData, write embeddings to ``obsm`` and clusters to ``obs``."""
 
 from ._contrastive import contrastive
+from ._infovae import infovae
 
-__all__ = ["contrastive"]
+__all__ = ["contrastive", "infovae"]
