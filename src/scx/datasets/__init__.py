@@ -2,5 +2,6 @@
 
 from ._pbmc68k import pbmc68k_reduced
 from ._polynomial import polynomial_manifold
+from ._simulate import simulate
 
-__all__ = ["pbmc68k_reduced", "polynomial_manifold"]
+__all__ = ["pbmc68k_reduced", "polynomial_manifold", "simulate"]

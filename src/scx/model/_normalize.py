@@ -66,5 +66,5 @@ class LogNormalize(nn.Module):
         if not self.log:
             return x.clone()
         # A cell without counts stays all zero instead of becoming 0/0.
-        smallest = torch.finfo(size_factor.dtype).tiny
-        return (x * (self.median.to(x.dtype) / size_factor.clamp_min(smallest))).log1p_()
+        scale = torch.where(size_factor > 0, self.median.to(x.dtype) / size_factor, 0)
+        return (x * scale).log1p_()
