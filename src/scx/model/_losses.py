@@ -59,7 +59,7 @@ def zinb_nll(x: Tensor, mean: Tensor, dispersion: Tensor, dropout_logits: Tensor
     -------
     Sum over the genes of each cell, shape (n,).
     """
-    dispersion = dispersion.expand_as(mean) + ZINB_EPSILON
+    dispersion = dispersion + ZINB_EPSILON
     mean = mean + ZINB_EPSILON
     log_zero = -dispersion * torch.log1p(mean / dispersion)  # ln P(0) of the negative binomial
     logits = log_zero - dropout_logits
@@ -68,12 +68,14 @@ def zinb_nll(x: Tensor, mean: Tensor, dispersion: Tensor, dropout_logits: Tensor
 
     rows, genes = x.nonzero(as_tuple=True)
     at = rows * x.shape[1] + genes
-    x, mean, dispersion = (values.reshape(-1).index_select(0, at) for values in (x, mean, dispersion))
+    x, mean = (values.reshape(-1).index_select(0, at) for values in (x, mean))
+    if dispersion.ndim == 1:
+        log_gamma, dispersion = torch.lgamma(dispersion).index_select(0, genes), dispersion.index_select(0, genes)
+    else:
+        dispersion = dispersion.reshape(-1).index_select(0, at)
+        log_gamma = torch.lgamma(dispersion)
     above_zero = (
-        torch.lgamma(x + dispersion)
-        - torch.lgamma(dispersion)
-        - torch.lgamma(x + 1)
-        - x * torch.log1p(dispersion / mean)
+        torch.lgamma(x + dispersion) - log_gamma - torch.lgamma(x + 1) - x * torch.log1p(dispersion / mean)
     )
     return -shared.sum(dim=1).index_add(0, rows, above_zero)
 
