@@ -9,7 +9,12 @@ def test_is_the_map_of_its_plane():
     monomials = np.stack([x + y, x - y, x * y, x**2, y**2, x * x * y, x * y * y, x**3, y**3], axis=1)
     np.testing.assert_allclose(adata.X, monomials / np.abs(monomials).max(axis=0), atol=1e-5)
     assert adata.shape == (2200, 9)
-    assert adata.obs["group"].value_counts()[["large", "small 1", "small 5", "outlier"]].tolist() == [1000, 200, 200, 200]
+    assert adata.obs["group"].value_counts()[["large", "small 1", "small 5", "outlier"]].tolist() == [
+        1000,
+        200,
+        200,
+        200,
+    ]
 
 
 def test_seed_gives_the_points_and_spares_the_global_state():

@@ -27,7 +27,9 @@ def test_loss_is_equation_3(pbmc):
         module = scx.model.InfoVAE(pbmc, alpha=alpha, lambda_=lambda_).module
         losses = module.loss({"X": torch.tensor(pbmc.X[:50].toarray())})
         expected = (
-            losses["reconstruction_loss"] + (1 - alpha) * losses["kl_divergence"] + (alpha + lambda_ - 1) * losses["mmd"]
+            losses["reconstruction_loss"]
+            + (1 - alpha) * losses["kl_divergence"]
+            + (alpha + lambda_ - 1) * losses["mmd"]
         )
         torch.testing.assert_close(losses["loss"], expected)
 

@@ -68,9 +68,7 @@ def knn_preservation(
     n_sample = min(max_cells, adata.n_obs)
     sample = np.sort(np.random.default_rng(rng).choice(adata.n_obs, n_sample, replace=False))
     n_neighbors = int(ks.max())
-    kept, found = (
-        _nearest(_representation(adata, name), sample, n_neighbors) for name in (reference, use_rep)
-    )
+    kept, found = (_nearest(_representation(adata, name), sample, n_neighbors) for name in (reference, use_rep))
     # A neighbour common to both is kept at every k that both of its ranks are below.
     first_k = [
         np.maximum(*np.intersect1d(*pair, assume_unique=True, return_indices=True)[1:])

@@ -231,7 +231,9 @@ class ClusteringPlan(EpochPlan):
             embedding = self._embedding()
             seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
             labels = cluster(embedding.cpu().numpy(), self.module.n_clusters, "kmeans", seed).labels
-            means = [embedding[torch.from_numpy(labels == k).to(embedding.device)].mean(dim=0) for k in np.unique(labels)]
+            means = [
+                embedding[torch.from_numpy(labels == k).to(embedding.device)].mean(dim=0) for k in np.unique(labels)
+            ]
             self.module.centers.data[: len(means)] = torch.stack(means)
             self.optimizers().state.clear()
             self._renew_target(embedding)

@@ -74,9 +74,7 @@ def zinb_nll(x: Tensor, mean: Tensor, dispersion: Tensor, dropout_logits: Tensor
     else:
         dispersion = dispersion.reshape(-1).index_select(0, at)
         log_gamma = torch.lgamma(dispersion)
-    above_zero = (
-        torch.lgamma(x + dispersion) - log_gamma - torch.lgamma(x + 1) - x * torch.log1p(dispersion / mean)
-    )
+    above_zero = torch.lgamma(x + dispersion) - log_gamma - torch.lgamma(x + 1) - x * torch.log1p(dispersion / mean)
     return -shared.sum(dim=1).index_add(0, rows, above_zero)
 
 

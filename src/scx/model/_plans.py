@@ -63,12 +63,11 @@ class EpochPlan(pl.LightningModule):
 
     def _rate(self, progress: float) -> float:
         """Return the learning rate when a part `progress` of the steps is done; the schedule starts anew in every phase."""
-        for lr, length in self.phases():
-            done = min(progress / length, 1.0)
-            if done < 1:
-                break
-            progress -= length
-        return lr * (1 + math.cos(math.pi * done)) / 2 if self.schedule == "cosine" else lr
+        phases = self.phases()
+        while len(phases) > 1 and progress >= phases[0][1]:
+            progress -= phases.pop(0)[1]
+        lr, length = phases[0]
+        return lr * (1 + math.cos(math.pi * min(progress / length, 1))) / 2 if self.schedule == "cosine" else lr
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the loss of a batch, and add every part of it to the sums of the epoch."""
