@@ -98,7 +98,7 @@ class InfoVAEModule(DeepClusteringModule):
         parameters_per_gene = 1 if likelihood == "gaussian" else 2 if has_gene_scale else 3
         self.decoder = mlp_encoder(n_latent, n_hidden[::-1], parameters_per_gene * n_genes, batch_norm=batch_norm)
         # ln σ² of values, ln θ of counts
-        self.log_gene_scale = nn.Parameter(torch.zeros(n_genes)) if has_gene_scale else None
+        self.log_gene_scale = nn.Parameter(torch.zeros(n_genes if has_gene_scale else 0))
         self.centers = nn.Parameter(torch.zeros(n_clusters or 0, n_latent))
 
     def posterior(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
