@@ -34,6 +34,7 @@ class Method:
 METHODS = [
     Method("contrastive", "Contrastive"),
     Method("cicl", "CICL"),
+    Method("infovae", "InfoVAE"),
 ]
 
 

@@ -269,7 +269,7 @@ def test_saved_model_gives_the_bit_equal_embedding(method, pbmc, tmp_path):
     # and without the data it was trained on, any cells in any order
     model = method.model_cls.load(tmp_path / "model", adata=False)
     query = fresh[[5, 3, 250]].copy()
-    np.testing.assert_allclose(model.get_latent_representation(query), embedding[[5, 3, 250]], atol=1e-6)
+    np.testing.assert_allclose(model.get_latent_representation(query), embedding[[5, 3, 250]], atol=1e-5)
 
 
 def test_model_survives_copies_of_the_data(method, pbmc):
@@ -277,8 +277,8 @@ def test_model_survives_copies_of_the_data(method, pbmc):
     model = method.model_cls(pbmc)
     model.train(1, enable_progress_bar=False)
     embedding = model.get_latent_representation()
-    np.testing.assert_allclose(model.get_latent_representation(pbmc.copy()), embedding, atol=1e-6)
-    np.testing.assert_allclose(model.get_latent_representation(pbmc[100:110].copy()), embedding[100:110], atol=1e-6)
+    np.testing.assert_allclose(model.get_latent_representation(pbmc.copy()), embedding, atol=1e-5)
+    np.testing.assert_allclose(model.get_latent_representation(pbmc[100:110].copy()), embedding[100:110], atol=1e-5)
     assert list(model.history["loss"].columns) == ["loss"]
 
 
@@ -294,13 +294,13 @@ def test_indices_are_returned_in_the_order_asked_for(method, pbmc, tmp_path):
     model.train(1, enable_progress_bar=False)
     everything = model.get_latent_representation()
     asked = [7, 250, 3, 7]
-    np.testing.assert_allclose(model.get_latent_representation(indices=asked), everything[asked], atol=1e-6)
+    np.testing.assert_allclose(model.get_latent_representation(indices=asked), everything[asked], atol=1e-5)
     mask = np.zeros(pbmc.n_obs, dtype=bool)
     mask[[3, 9]] = True
-    np.testing.assert_allclose(model.get_latent_representation(indices=mask), everything[[3, 9]], atol=1e-6)
+    np.testing.assert_allclose(model.get_latent_representation(indices=mask), everything[[3, 9]], atol=1e-5)
     pbmc.write_h5ad(tmp_path / "backed.h5ad")
     backed = ad.read_h5ad(tmp_path / "backed.h5ad", backed="r")
-    np.testing.assert_allclose(model.get_latent_representation(backed, indices=asked), everything[asked], atol=1e-6)
+    np.testing.assert_allclose(model.get_latent_representation(backed, indices=asked), everything[asked], atol=1e-5)
     backed.file.close()
 
 
@@ -309,7 +309,7 @@ def test_small_batches_do_not_change_the_embedding(method, pbmc):
     model = method.model_cls(pbmc)
     model.train(1, enable_progress_bar=False)
     np.testing.assert_allclose(
-        model.get_latent_representation(batch_size=7), model.get_latent_representation(), atol=1e-6
+        model.get_latent_representation(batch_size=7), model.get_latent_representation(), atol=1e-5
     )
 
 

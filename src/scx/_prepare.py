@@ -1,5 +1,6 @@
 """From the user's AnnData to the light working AnnData that models are trained on."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def prepare(
     *,
     mask_var: NDArray[np.bool_] | str | None,
     n_top_genes: int,
-    min_cells: int,
+    min_cells: int | float,
 ) -> AnnData:
     """Build the working AnnData: counts of the selected genes, and the size factors over all of them.
 
@@ -57,13 +58,15 @@ def prepare(
     n_top_genes
         Number of highly variable genes where `mask_var` is None; fewer genes than that are all used.
     min_cells
-        Genes with counts in fewer cells are dropped before anything else.
+        Genes with counts in fewer cells are dropped before anything else; a fraction is one of the cells.
 
     Returns
     -------
     AnnData of cells × selected genes. ``X`` is the matrix `counts` itself where every gene is selected;
     ``obs["_scx_size_factor"]`` holds the total count of each cell.
     """
+    if isinstance(min_cells, float):
+        min_cells = math.ceil(min_cells * counts.shape[0])
     kept = counts.getnnz(axis=0) >= min_cells
     totals = np.asarray(counts @ kept.astype(np.float32), dtype=np.float64)
     mask = kept & (mask_var if mask_var is not None else True)

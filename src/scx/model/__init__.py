@@ -2,5 +2,6 @@
 
 from ._cicl import CICL
 from ._contrastive import Contrastive
+from ._infovae import InfoVAE
 
-__all__ = ["CICL", "Contrastive"]
+__all__ = ["CICL", "Contrastive", "InfoVAE"]

@@ -1,7 +1,7 @@
 """What the models share on top of scvi-tools."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -34,7 +34,7 @@ class Recipe:
     n_top_genes
         Number of highly variable genes.
     min_cells
-        Genes with counts in fewer cells are dropped.
+        Genes with counts in fewer cells are dropped; a fraction is one of the cells.
     use_flagged_genes
         Whether genes that the user flagged in ``var["highly_variable"]`` take the place of a selection.
     module
@@ -45,7 +45,7 @@ class Recipe:
     """
 
     n_top_genes: int
-    min_cells: int
+    min_cells: int | float
     use_flagged_genes: bool
     module: Mapping[str, Any]
     train: Mapping[str, Any]
@@ -199,7 +199,6 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         if recipe["settle_batch_norm"]:
             self._settle_batch_norm()
 
-    @torch.inference_mode()
     def get_latent_representation(
         self,
         adata: AnnData | None = None,
@@ -221,12 +220,23 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         -------
         Embedding, shape (n_cells, n_latent).
         """
+        return self._of_cells(self.module.embed, adata, indices, batch_size)
+
+    @torch.inference_mode()
+    def _of_cells(
+        self,
+        function: Callable[[dict[str, Tensor]], Tensor],
+        adata: AnnData | None,
+        indices: Sequence[int] | NDArray | None,
+        batch_size: int | None,
+    ) -> NDArray[np.float32]:
+        """Apply a function of the module to cells in batches; its rows come back in the order of `indices`."""
         self._check_if_trained(warn=False)
         adata = self._validate_anndata(adata)
         indices = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
         # Data on disk is read in increasing order whatever the order asked for.
         order, rank = np.unique(indices, return_inverse=True)
-        return self._embed(self._batches(adata, order, batch_size)).cpu().numpy()[rank]
+        return self._over(function, self._batches(adata, order, batch_size)).cpu().numpy()[rank]
 
     @torch.no_grad()
     def embed_while_training(self, cells: NDArray[np.int64]) -> Tensor:
@@ -240,12 +250,13 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         self.module.eval()
         try:
             with torch.random.fork_rng(devices=[]):  # a loader draws a seed even where it does not shuffle
-                return self._embed(self._batches(self.adata, cells))
+                return self._over(self.module.embed, self._batches(self.adata, cells))
         finally:
             self.module.train()
 
-    def _embed(self, batches: Iterator[dict[str, Tensor]]) -> Tensor:
-        return torch.cat([self.module.embed(tensors) for tensors in batches])
+    @staticmethod
+    def _over(function: Callable[[dict[str, Tensor]], Tensor], batches: Iterator[dict[str, Tensor]]) -> Tensor:
+        return torch.cat([function(tensors) for tensors in batches])
 
     def _splitter_kwargs(self) -> dict[str, Any]:
         """Return what the data splitter of a method takes beyond that of scvi-tools."""

@@ -1,5 +1,6 @@
 """Losses as pure functions of tensors. n is the number of cells of a batch, d the dimension of what is compared."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -9,6 +10,10 @@ from torch.utils.checkpoint import checkpoint
 
 BLOCK_SIZE = 2**24
 """Similarities that are held at a time: 64 MB in float32."""
+ZINB_EPSILON = 1e-8
+"""Added to mean and dispersion, so that a mean of 0 has a finite logarithm; the value of scvi-tools."""
+KERNEL_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Bandwidths of the kernels of :func:`mmd`, in units of the mean squared distance between two standard normal points."""
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
@@ -129,3 +134,153 @@ def _mean_over_views(
         for start in range(0, n_views, n_rows)
     ]
     return torch.stack(blocks).sum() / n_views
+
+
+def zinb_nll(x: Tensor, mean: Tensor, dispersion: Tensor, dropout_logits: Tensor) -> Tensor:
+    r"""Negative log-likelihood of counts under a zero-inflated negative binomial distribution.
+
+    With mean :math:`\mu`, inverse dispersion :math:`\theta`, and probability :math:`\pi` of a dropout,
+    :math:`P(0) = \pi + (1 - \pi) (\theta / (\theta + \mu))^\theta` and for x above 0
+    :math:`P(x) = (1 - \pi) \frac{\Gamma(x + \theta)}{x!\,\Gamma(\theta)} (\theta / (\theta + \mu))^\theta (\mu / (\theta + \mu))^x`.
+    The value is that of :class:`scvi.distributions.ZeroInflatedNegativeBinomial`. Zeros, most of the counts, need no
+    :math:`\Gamma`, so it is evaluated where counts are above 0 only.
+
+    Parameters
+    ----------
+    x, mean, dropout_logits
+        Counts, means (0 or more), and logits of π, shape (n, n_genes).
+    dispersion
+        θ, above 0, shape (n, n_genes) or (n_genes,).
+
+    Returns
+    -------
+    Sum over the genes of each cell, shape (n,).
+    """
+    dispersion = dispersion + ZINB_EPSILON
+    mean = mean + ZINB_EPSILON
+    log_zero = -dispersion * torch.log1p(mean / dispersion)  # ln P(0) of the negative binomial
+    logits = log_zero - dropout_logits
+    # P(0) = π (1 + exp(logits)); (1 − π) exp(log_zero) = π exp(logits) is the factor of every other probability
+    shared = F.logsigmoid(dropout_logits) + torch.where(x > 0, logits, F.softplus(logits))
+
+    rows, genes = x.nonzero(as_tuple=True)
+    at = rows * x.shape[1] + genes
+    x, mean = (values.reshape(-1).index_select(0, at) for values in (x, mean))
+    if dispersion.ndim == 1:
+        log_gamma, dispersion = torch.lgamma(dispersion).index_select(0, genes), dispersion.index_select(0, genes)
+    else:
+        dispersion = dispersion.reshape(-1).index_select(0, at)
+        log_gamma = torch.lgamma(dispersion)
+    above_zero = torch.lgamma(x + dispersion) - log_gamma - torch.lgamma(x + 1) - x * torch.log1p(dispersion / mean)
+    return -shared.sum(dim=1).index_add(0, rows, above_zero)
+
+
+def gaussian_nll(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    r"""Negative log-likelihood of values under independent normal distributions.
+
+    :math:`\frac{1}{2} \sum_g \left(\ln 2\pi\sigma_g^2 + (x_g - \mu_g)^2 / \sigma_g^2\right)`.
+
+    Parameters
+    ----------
+    x, mean
+        Values and their means, shape (n, n_genes).
+    log_variance
+        :math:`\ln \sigma^2`, shape (n, n_genes) or (n_genes,).
+
+    Returns
+    -------
+    Sum over the genes of each cell, shape (n,).
+    """
+    return 0.5 * (math.log(2 * math.pi) + log_variance + (x - mean) ** 2 * torch.exp(-log_variance)).sum(dim=1)
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    r"""Kullback–Leibler divergence of normal distributions with independent dimensions from the standard normal one.
+
+    :math:`\frac{1}{2} \sum_j \left(\mu_j^2 + \sigma_j^2 - \ln \sigma_j^2 - 1\right)`.
+
+    Parameters
+    ----------
+    mean, log_variance
+        :math:`\mu` and :math:`\ln \sigma^2`, shape (n, d).
+
+    Returns
+    -------
+    Shape (n,).
+    """
+    return 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).sum(dim=1)
+
+
+def mmd(first: Tensor, second: Tensor, kernel: str = "imq") -> Tensor:
+    r"""Squared maximum mean discrepancy between the distributions of two samples, without bias.
+
+    :math:`\frac{1}{n(n-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{m(m-1)} \sum_{i \ne j} k(y_i, y_j)
+    - \frac{2}{nm} \sum_{i, j} k(x_i, y_j)`; its mean over samples of one distribution is 0, so single values may be negative.
+    k is the mean over the scales s of `KERNEL_SCALES` of, with :math:`c = 2 d s`,
+    ``"rbf"``: :math:`\exp(-\lVert x - y \rVert^2 / c)`, or
+    ``"imq"``: :math:`c / (c + \lVert x - y \rVert^2)`, whose gradient reaches points far away too.
+    2d is the mean squared distance between two points of the standard normal distribution, the prior.
+
+    Parameters
+    ----------
+    first, second
+        Samples, shapes (n, d) and (m, d), at least two points each.
+    kernel
+        ``"rbf"`` or ``"imq"``.
+
+    Returns
+    -------
+    A scalar.
+    """
+    function = KERNELS[kernel]
+
+    def mean_kernel(x: Tensor, y: Tensor) -> Tensor:
+        squares = (x**2).sum(dim=1)[:, None] + (y**2).sum(dim=1) - 2 * x @ y.T
+        squares = squares.clamp_min(0) / (2 * x.shape[1])
+        return torch.stack([function(squares / scale) for scale in KERNEL_SCALES]).mean(dim=0)
+
+    def mean_of_pairs(x: Tensor) -> Tensor:
+        values = mean_kernel(x, x)
+        return (values.sum() - values.diagonal().sum()) / (len(x) * (len(x) - 1))
+
+    return mean_of_pairs(first) + mean_of_pairs(second) - 2 * mean_kernel(first, second).mean()
+
+
+KERNELS = {"rbf": lambda squares: torch.exp(-squares), "imq": lambda squares: 1 / (1 + squares)}
+"""Kernels of :func:`mmd` as functions of the squared distance over the bandwidth."""
+
+
+def sharpened_target(assignment: Tensor) -> Tensor:
+    r"""Return the target distribution that sharpens soft assignments, each cluster weighing as much as any other.
+
+    :math:`p_{ij} = \frac{q_{ij}^2 / f_j}{\sum_{j'} q_{ij'}^2 / f_{j'}}` with :math:`f_j = \sum_i q_{ij}` (ScInfoVAE, eq. 10, where
+    the sum over cells is written as one over clusters; DEC, eq. 3).
+
+    Parameters
+    ----------
+    assignment
+        q of all cells, shape (n, k).
+
+    Returns
+    -------
+    Shape (n, k), rows sum to 1; no gradient flows through it.
+    """
+    weights = assignment.detach() ** 2 / assignment.detach().sum(dim=0)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def clustering_divergence(target: Tensor, assignment: Tensor) -> Tensor:
+    r"""Kullback–Leibler divergence of soft assignments from their target.
+
+    :math:`\sum_j p_{ij} \ln (p_{ij} / q_{ij})` (ScInfoVAE, eq. 9).
+
+    Parameters
+    ----------
+    target, assignment
+        p and q, shape (n, k).
+
+    Returns
+    -------
+    Shape (n,).
+    """
+    return F.kl_div(assignment.log(), target, reduction="none").sum(dim=1)

@@ -22,14 +22,17 @@ class LogNormalize(nn.Module):
         Number of genes.
     max_value
         Values are clipped to [−max_value, max_value]; None does not clip.
+    log
+        False leaves out size factor and logarithm, for values that are no counts.
     """
 
     median: Tensor
     mean: Tensor
     std: Tensor
 
-    def __init__(self, n_genes: int, max_value: float | None = None) -> None:
+    def __init__(self, n_genes: int, max_value: float | None = None, *, log: bool = True) -> None:
         super().__init__()
+        self.log = log
         self.max_value = max_value
         self.register_buffer("median", torch.ones(()))
         self.register_buffer("mean", torch.zeros(n_genes))
@@ -60,6 +63,8 @@ class LogNormalize(nn.Module):
         return y if self.max_value is None else y.clamp_(-self.max_value, self.max_value)
 
     def _log(self, x: Tensor, size_factor: Tensor) -> Tensor:
+        if not self.log:
+            return x.clone()
         # A cell without counts stays all zero instead of becoming 0/0.
         scale = torch.where(size_factor > 0, self.median.to(x.dtype) / size_factor, 0)
         return (x * scale).log1p_()

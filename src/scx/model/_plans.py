@@ -1,5 +1,6 @@
 """Training plans: only the schedule, no mathematics of a method."""
 
+import math
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -50,13 +51,23 @@ class EpochPlan(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam, and the schedule of its learning rate step by step."""
         optimizer = torch.optim.Adam(self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        if self.schedule == "constant":
-            return optimizer
         n_steps = self.trainer.estimated_stepping_batches
         if self.schedule_epochs is not None:
             n_steps = n_steps * self.schedule_epochs / self.trainer.max_epochs
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=n_steps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step / n_steps) / self.lr)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def phases(self) -> list[tuple[float, float]]:
+        """Return the learning rate of each phase of training and the part of the steps that it takes."""
+        return [(self.lr, 1.0)]
+
+    def _rate(self, progress: float) -> float:
+        """Return the learning rate when a part `progress` of the steps is done; the schedule starts anew in every phase."""
+        phases = self.phases()
+        while len(phases) > 1 and progress >= phases[0][1]:
+            progress -= phases.pop(0)[1]
+        lr, length = phases[0]
+        return lr * (1 + math.cos(math.pi * min(progress / length, 1))) / 2 if self.schedule == "cosine" else lr
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the loss of a batch, and add every part of it to the sums of the epoch."""

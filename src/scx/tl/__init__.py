@@ -2,5 +2,6 @@
 
 from ._cicl import cicl
 from ._contrastive import contrastive
+from ._infovae import infovae
 
-__all__ = ["cicl", "contrastive"]
+__all__ = ["cicl", "contrastive", "infovae"]

@@ -1,0 +1,105 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from scx._checks import check_positive_int, check_rng
+
+WORKING_MEMORY = 128
+"""MiB of distances that are held at a time."""
+
+
+def knn_preservation(
+    adata: AnnData,
+    use_rep: str,
+    *,
+    reference: str | None = None,
+    k: int | Sequence[int] = 30,
+    max_cells: int = 2000,
+    rng: int | np.random.Generator = 0,
+) -> float | NDArray[np.float64]:
+    r"""Measure how many of its nearest neighbours a cell keeps from one representation to another :cite:p:`Heiser2020`.
+
+    :math:`\frac{1}{nk} \sum_i |N_k(i) \cap N'_k(i)|` with the k nearest other cells of cell i by Euclidean distance in the
+    reference, :math:`N_k(i)`, and in the embedding, :math:`N'_k(i)`. It is 1 if all neighbours are kept, and about
+    k / (n_cells − 1) if the embedding has nothing to do with the reference.
+
+    Neighbours are exact and sought among all cells. In large data, the mean is over a random sample of cells, so that time
+    grows with the number of cells and not with its square.
+
+    Parameters
+    ----------
+    adata
+        Cells with the representations.
+    use_rep
+        Embedding, an entry of ``obsm``.
+    reference
+        Representation whose neighbours are to be kept, an entry of ``obsm``; None for ``X``, which should then not hold raw
+        counts, whose distances are mostly those of sequencing depth.
+    k
+        Number of neighbours; several are computed in one pass.
+    max_cells
+        Number of cells over which the mean is taken; all cells if there are not more.
+    rng
+        Seed, or generator to draw the sample from.
+
+    Returns
+    -------
+    Preserved part, in [0, 1]; one for each `k` where there are several, shape (n_k,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument cannot be used; the message says what to do.
+
+    Examples
+    --------
+    >>> import scanpy as sc, scx
+    >>> adata = sc.datasets.pbmc68k_reduced()
+    >>> scx.metrics.knn_preservation(adata, "X_umap", reference="X_pca", k=[10, 100])
+    """
+    check_rng(rng)
+    check_positive_int("max_cells", max_cells)
+    ks = np.atleast_1d(np.asarray(k))
+    for value in ks:
+        check_positive_int("k", value, maximum=adata.n_obs - 1, why=" (the number of other cells)")
+    n_sample = min(max_cells, adata.n_obs)
+    sample = np.sort(np.random.default_rng(rng).choice(adata.n_obs, n_sample, replace=False))
+    n_neighbors = int(ks.max())
+    kept, found = (_nearest(_representation(adata, name), sample, n_neighbors) for name in (reference, use_rep))
+    # A neighbour common to both is kept at every k that both of its ranks are below.
+    first_k = [
+        np.maximum(*np.intersect1d(*pair, assume_unique=True, return_indices=True)[1:])
+        for pair in zip(kept, found, strict=True)
+    ]
+    counts = np.bincount(np.concatenate(first_k), minlength=n_neighbors).cumsum()
+    preserved = counts[ks - 1] / (n_sample * ks)
+    return preserved if np.ndim(k) else float(preserved[0])
+
+
+def _representation(adata: AnnData, name: str | None) -> Any:
+    if name is None:
+        return adata.X
+    if name not in adata.obsm:
+        msg = f"Unknown representation: {name!r}. `adata.obsm` holds {list(adata.obsm)}."
+        raise ValueError(msg)
+    return adata.obsm[name]
+
+
+def _nearest(points: Any, sample: NDArray[np.int64], n_neighbors: int) -> NDArray[np.int64]:
+    """Return the nearest other points of those in `sample`, nearest first, shape (n_sample, n_neighbors)."""
+    from sklearn.metrics import pairwise_distances_chunked
+
+    def nearest(distances: NDArray, start: int) -> NDArray[np.int64]:
+        rows = np.arange(len(distances))
+        distances[rows, sample[start : start + len(distances)]] = np.inf
+        candidates = np.argpartition(distances, n_neighbors - 1, axis=1)[:, :n_neighbors]
+        order = np.argsort(distances[rows[:, None], candidates], axis=1)
+        return candidates[rows[:, None], order]
+
+    chunks = pairwise_distances_chunked(
+        points[sample], points, reduce_func=nearest, metric="euclidean", working_memory=WORKING_MEMORY
+    )
+    return np.concatenate(list(chunks))
