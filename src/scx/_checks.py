@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from anndata import AnnData
+from numpy.typing import NDArray
 from scipy import sparse
 
 from ._keys import Keys
@@ -56,6 +57,34 @@ def check_n_clusters(n_clusters: Any, n_obs: int) -> None:
     """Raise unless `n_clusters` is None or a number of clusters that `n_obs` cells can form."""
     if n_clusters is not None:
         check_positive_int("n_clusters", n_clusters, minimum=2, maximum=n_obs, why=" (the number of cells)")
+
+
+def check_in(where: str, key: Any, held: Iterable[str]) -> None:
+    """Raise unless `key` names an entry of ``adata.obs``, ``adata.obsm`` or whatever `where` says, which `held` lists."""
+    if key not in list(held):
+        msg = f"Unknown key {key!r}: `adata.{where}` holds {', '.join(map(repr, held)) or 'nothing'}."
+        raise ValueError(msg)
+
+
+def check_several(name: str, values: Any) -> list[str]:
+    """Return the distinct names that `values` lists; raise unless there are at least two."""
+    names = list(dict.fromkeys([values] if isinstance(values, str) else values))
+    if len(names) < 2:
+        msg = f"`{name}` must list at least two different names, got {values!r}."
+        raise ValueError(msg)
+    return names
+
+
+def check_subset(subset: Any, n_obs: int) -> NDArray[np.bool_]:
+    """Return the mask over the cells that `subset` gives, all cells for None; raise unless it is one and keeps some."""
+    mask = np.ones(n_obs, dtype=bool) if subset is None else np.array(subset)
+    if mask.dtype != bool or mask.shape != (n_obs,):
+        msg = f"`subset` must hold one True or False per cell, {n_obs} in all; got shape {mask.shape} of {mask.dtype}."
+        raise ValueError(msg)
+    if not mask.any():
+        msg = "`subset` keeps no cell."
+        raise ValueError(msg)
+    return mask
 
 
 def check_rng(rng: Any) -> None:
