@@ -31,7 +31,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-typehints_defaults = None
+typehints_document_rtype_none = False
 always_use_bars_union = True
 
 bibtex_bibfiles = ["references.bib"]
@@ -44,7 +44,8 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 600
+nb_output_stderr = "remove"  # what libraries say about the machine of the build
 
 if os.environ.get("SCX_INTERSPHINX"):
     extensions.append("sphinx.ext.intersphinx")
@@ -99,7 +100,28 @@ def split_shared_parameters(app: Sphinx, what: str, name: str, obj: object, opti
 
 def parse_returns(self: NumpyDocstring, section: str) -> list[str]:
     """Take the section as the text it is: a sentence, and a definition list of what is written where."""
-    return self._format_block(":returns: ", self._dedent(self._consume_to_next_section())) + [""]
+    lines = self._dedent(self._consume_to_next_section())
+    if lines[:1] == [":"]:  # put there by sphinx_autodoc_typehints
+        del lines[0]
+    return [*self._format_block(":returns: ", lines), ""]
+
+
+class Marker:
+    """A default that stands for something which the parameter's description explains."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+def show_default(app: Sphinx, obj: object, is_bound_method: bool) -> None:
+    """Show ``...`` for a default that is a marker; its name in the source says nothing to a reader."""
+    signature = getattr(obj, "__signature__", None)
+    if signature is not None:
+        parameters = [
+            parameter.replace(default=Marker()) if repr(parameter.default) == "MASK_VAR_DEFAULT" else parameter
+            for parameter in signature.parameters.values()
+        ]
+        obj.__signature__ = signature.replace(parameters=parameters)
 
 
 NumpyDocstring._parse_returns_section = parse_returns
@@ -109,3 +131,4 @@ def setup(app: Sphinx) -> None:
     """Connect the above."""
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", split_shared_parameters, priority=400)  # before napoleon
+    app.connect("autodoc-before-process-signature", show_default, priority=600)  # after autodoc_preserve_defaults

@@ -118,7 +118,7 @@ def resolve_mask_var(
 
 def log_normalized(counts: sparse.csr_matrix, size_factors: NDArray) -> sparse.csr_matrix:
     """Return log1p of counts divided by size factors, shape (n_cells,), relative to their median; a new matrix."""
-    scale = np.median(size_factors) / np.maximum(size_factors, np.finfo(np.float64).tiny)
+    scale = np.divide(np.median(size_factors), size_factors, out=np.zeros(len(size_factors)), where=size_factors > 0)
     return sparse.csr_matrix(sparse.diags_array(scale.astype(np.float32)) @ counts).log1p()
 
 

@@ -61,5 +61,5 @@ class LogNormalize(nn.Module):
 
     def _log(self, x: Tensor, size_factor: Tensor) -> Tensor:
         # A cell without counts stays all zero instead of becoming 0/0.
-        smallest = torch.finfo(size_factor.dtype).tiny
-        return (x * (self.median.to(x.dtype) / size_factor.clamp_min(smallest))).log1p_()
+        scale = torch.where(size_factor > 0, self.median.to(x.dtype) / size_factor, 0)
+        return (x * scale).log1p_()

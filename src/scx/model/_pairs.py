@@ -5,16 +5,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 from scvi.dataloaders import DataSplitter
+from sklearn.neighbors import NearestNeighbors
 from torch.utils.data import DataLoader, Sampler
 
 from scx._prepare import log_normalized
 
 N_COMPONENTS = 20
 """Principal components in which neighbours are sought."""
+MAX_EXACT = 30_000
+"""Cells up to which the exact search takes seconds; above, it is approximate."""
 
 
 def nearest_neighbors(
@@ -39,11 +41,18 @@ def nearest_neighbors(
     """
     import scanpy as sc
 
-    cells = AnnData(log_normalized(counts, size_factors))
-    sc.pp.pca(cells, n_comps=min(N_COMPONENTS, min(cells.shape) - 1), random_state=seed)
-    n_neighbors = min(n_neighbors, cells.n_obs - 1)
-    sc.pp.neighbors(cells, n_neighbors=n_neighbors + 1, use_rep="X_pca", random_state=seed)  # counts the cell itself
-    return cells.obsp["distances"].indices.reshape(cells.n_obs, n_neighbors).astype(np.int64)
+    n_cells = counts.shape[0]
+    n_neighbors = min(n_neighbors, n_cells - 1)
+    n_comps = min(N_COMPONENTS, min(counts.shape) - 1)
+    cells = sc.pp.pca(log_normalized(counts, size_factors), n_comps=n_comps, random_state=seed)
+    if n_cells <= MAX_EXACT:
+        return NearestNeighbors(n_neighbors=n_neighbors).fit(cells).kneighbors(return_distance=False)
+    from pynndescent import NNDescent
+
+    found = NNDescent(cells, n_neighbors=n_neighbors + 1, random_state=seed).neighbor_graph[0]
+    itself = (found == np.arange(n_cells)[:, None]) | (found < 0)  # negative where the search came up short
+    nearest = np.argsort(itself, axis=1, kind="stable")[:, :n_neighbors]
+    return np.maximum(np.take_along_axis(found, nearest, axis=1), 0).astype(np.int64)
 
 
 class PairBatches(Sampler[NDArray[np.int64]]):
