@@ -1,5 +1,7 @@
-"""Methods: train on an AnnData, write embeddings to ``obsm`` and clusters to ``obs``."""
+"""Methods, which train on an AnnData and write embeddings and clusters, and clustering of embeddings that are there."""
 
+from ._cluster import cluster
+from ._consensus import consensus
 from ._contrastive import contrastive
 
-__all__ = ["contrastive"]
+__all__ = ["cluster", "consensus", "contrastive"]
