@@ -13,6 +13,8 @@ N_STARTS = 10
 """Starts of KMeans, of which the best is kept."""
 MAX_RESOLUTION_STEPS = 30
 """Bisections of the resolution before the nearest number of clusters is accepted."""
+GMM_FLOOR = 1e-3
+"""Least variance of a mixture's component along any dimension, as a share of the mean variance of the data."""
 CHUNK = 65_536
 """Cells that are predicted at a time, so that no array of cells × clusters in double precision outgrows the embedding."""
 
@@ -53,8 +55,8 @@ def _kmeans(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -> 
     start = KMeans(n_clusters, n_init=N_STARTS, random_state=seed).fit(embedding[fitted])
     if len(fitted) == len(embedding):
         return start.labels_
-    # converges in a few steps from here; 300 of them, the default, would spend minutes on cells that change hardly anything
-    return KMeans(n_clusters, init=start.cluster_centers_, n_init=1, max_iter=20).fit(embedding).labels_
+    # tol > 0 has scikit-learn form the variance with arrays as large as the embedding; from this start it converges anyway
+    return KMeans(n_clusters, init=start.cluster_centers_, n_init=1, max_iter=20, tol=0).fit(embedding).labels_
 
 
 def _gmm(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -> Labels:
@@ -63,11 +65,20 @@ def _gmm(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -> Lab
     from sklearn.mixture import GaussianMixture
 
     sample = embedding[fitted].astype(np.float64)
-    means = KMeans(n_clusters, n_init=N_STARTS, random_state=seed).fit(sample).cluster_centers_
+    start = KMeans(n_clusters, n_init=N_STARTS, random_state=seed).fit(sample)
+    means = start.cluster_centers_
     # variances of small clusters are kept from vanishing, relative to the spread of the data
-    regularisation = GMM_FLOOR * sample.var(axis=0).mean()
+    floor = GMM_FLOOR * sample.var(axis=0).mean() or 1.0
+    variances = np.stack([sample[start.labels_ == cluster].var(axis=0) for cluster in range(n_clusters)])
     mixture = GaussianMixture(
-        n_clusters, covariance_type="diag", means_init=means, reg_covar=regularisation, random_state=seed
+        n_clusters,
+        covariance_type="diag",
+        weights_init=np.bincount(start.labels_, minlength=n_clusters) / len(sample),
+        means_init=means,
+        precisions_init=1 / (variances + floor),
+        reg_covar=floor,
+        init_params="random_from_data",  # not used, and the quickest
+        random_state=seed,
     ).fit(sample)
     labels = _by_chunks(mixture.predict, embedding)
     return _fill_up(labels, n_clusters, means, embedding)
@@ -159,14 +170,11 @@ def _fill_up(labels: Labels, n_clusters: int, means: NDArray, embedding: NDArray
     return labels
 
 
-GMM_FLOOR = 1e-3
-"""Least variance of a mixture's component along any dimension, as a share of the mean variance of the data."""
-
 ALGORITHMS: dict[str, Algorithm] = {
     "kmeans": Algorithm(_kmeans, 100_000),
     "gmm": Algorithm(_gmm, 50_000),
-    "ward": Algorithm(_ward, 10_000),
+    "ward": Algorithm(_ward, 5_000),
     "spectral": Algorithm(_spectral, 10_000),
-    "leiden": Algorithm(_leiden, 200_000),
+    "leiden": Algorithm(_leiden, 50_000),
 }
 """Clustering algorithms by name. What grows faster than linearly in time or memory is fitted on a random sample."""

@@ -35,11 +35,11 @@ def cluster(
         ``"gmm"``
             Mixture of Gaussians with diagonal covariances; 50,000.
         ``"ward"``
-            Agglomerative clustering with Ward's linkage; 10,000, the others by a vote of their 15 nearest neighbours.
+            Agglomerative clustering with Ward's linkage; 5,000, the others by a vote of their 15 nearest neighbours.
         ``"spectral"``
             Spectral clustering of the graph of 15 nearest neighbours; 10,000, the others likewise.
         ``"leiden"``
-            Leiden :cite:p:`Traag2019` on that graph, its resolution searched for k clusters; 200,000, the others likewise. Where
+            Leiden :cite:p:`Traag2019` on that graph, its resolution searched for k clusters; 50,000, the others likewise. Where
             no resolution gives k, the nearest number.
     key_added
         Name under which results are written.
