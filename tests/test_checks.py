@@ -59,6 +59,7 @@ def test_no_anndata(method, thing):
         ({"max_epochs": 2.0}, TypeError, "`max_epochs` must be a whole number"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be at least 2"),
         ({"batch_size": -5}, ValueError, "`batch_size` must be at least 2"),
+        ({"n_runs": 0}, ValueError, "`n_runs` must be at least 1"),
         ({"n_latent": 0}, ValueError, "`n_latent` must be at least 1"),
         ({"key_added": ""}, ValueError, "`key_added` must be a non-empty string"),
         ({"key_added": 3}, ValueError, "`key_added` must be a non-empty string"),

@@ -55,7 +55,7 @@ def test_signature(name):
         f"\n{p.name}\n" in documented or f"{p.name}, " in documented or f", {p.name}\n" in documented
         for p in parameters
     )
-    assert "{" not in documented.replace('f"{key_added}_confidence"', "").replace('f"X_{key_added}"', "")
+    assert not any(f"{{{name}}}" in documented for name in ("parameters", "returns", "raises"))
 
 
 def test_methods_share_one_signature(method):
@@ -84,7 +84,7 @@ def test_writes_the_documented_fields(method, pbmc):
     assert embedding.shape == (pbmc.n_obs, method.model_cls.recipes["default"].module["n_latent"])
     assert np.isfinite(embedding).all()
     record = pbmc.uns[key]
-    assert record["n_clusters"] == 4
+    assert record["n_clusters"] == {"chosen": 4, "reason": "given"}
     assert record["scx_version"] == scx.__version__
     assert record["params"]["recipe"] == "default"
     assert len(record["history"]["loss"]) == method.quick["max_epochs"]
@@ -117,7 +117,7 @@ def test_runs_again_under_its_own_key(method, pbmc):
     method.run(pbmc, 4)
     method.run(pbmc, 3)
     assert pbmc.obs[method.name].nunique() == 3
-    assert pbmc.uns[method.name]["n_clusters"] == 3
+    assert pbmc.uns[method.name]["n_clusters"]["chosen"] == 3
 
 
 @pytest.mark.parametrize("kind", ["dense", "csc", "integers", "float64", "unsorted", "array", "stored zeros"])
@@ -328,7 +328,33 @@ def test_paper_recipe_runs_on_any_data(method, pbmc):
 
 def test_unknown_number_of_clusters(method, pbmc):
     method.run(pbmc, None)
-    assert pbmc.uns[method.name]["n_clusters"] == pbmc.obs[method.name].nunique()
+    number = pbmc.uns[method.name]["n_clusters"]
+    assert number["chosen"] == pbmc.obs[method.name].nunique()
+    assert len(number["score"]) == len(number["tried"])
+
+
+def test_several_runs_give_their_consensus(method, pbmc):
+    method.run(pbmc, 4, n_runs=3)
+    key = method.name
+    assert pbmc.obs[key].nunique() == 4
+    assert pbmc.obs[f"{key}_agreement"].between(0, 1).all()
+    assert pbmc.obs[f"{key}_confidence"].between(0, 1).all()
+    again = method.run(pbmc, 4, n_runs=3, copy=True)
+    assert_same_result(pbmc, again, key)
+    method.run(pbmc, 4)
+    assert f"{key}_agreement" not in pbmc.obs
+
+
+def test_saved_model_is_that_of_the_embedding_kept(method, pbmc, tmp_path):
+    from scx._keys import SIZE_FACTOR
+    from scx._prepare import prepare, read_counts
+
+    method.run(pbmc, 4, n_runs=2, model_dir=tmp_path / "model", n_top_genes=None, mask_var=None)
+    counts = read_counts(pbmc, None)
+    working = prepare(counts, pbmc, mask_var=np.ones(pbmc.n_vars, dtype=bool), n_top_genes=0, min_cells=1)
+    assert SIZE_FACTOR in working.obs
+    model = method.model_cls.load(tmp_path / "model", working)
+    np.testing.assert_allclose(model.get_latent_representation(), pbmc.obsm[f"X_{method.name}"], atol=1e-5)
 
 
 def test_training_data_are_freed(method, pbmc, monkeypatch):

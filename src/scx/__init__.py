@@ -1,6 +1,6 @@
 """Deep clustering of single-cell RNA-seq for scanpy users.
 
-``scx.tl`` holds the methods, ``scx.model`` the models behind them, ``scx.metrics`` how good a result is,
+``scx.tl`` holds the methods, ``scx.model`` the models behind them, ``scx.metrics`` scores of embeddings and clusterings,
 ``scx.datasets`` small data to try them on.
 The namespaces are imported on first use: ``import scx`` alone loads neither torch nor scvi-tools nor scanpy.
 """

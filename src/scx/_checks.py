@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 from scipy import sparse
 
 from ._keys import Keys
@@ -20,16 +22,16 @@ MAX_LOG_VALUE = 20.0
 """Largest value that logarithms of expression take: log2 of one million (counts per million of a single gene)."""
 
 
-def check_anndata(adata: Any) -> None:
-    """Raise unless `adata` is an AnnData with enough cells and genes."""
+def check_anndata(adata: Any, *, min_vars: int = MIN_GENES) -> None:
+    """Raise unless `adata` is an AnnData with enough cells, and at least `min_vars` genes."""
     if not isinstance(adata, AnnData):
         msg = f"Expected an AnnData as first argument, got {type(adata).__name__}."
         raise TypeError(msg)
     if adata.n_obs < MIN_CELLS:
         msg = f"`adata` has {adata.n_obs} cells; training needs at least {MIN_CELLS}."
         raise ValueError(msg)
-    if adata.n_vars < MIN_GENES:
-        msg = f"`adata` has {adata.n_vars} genes; training needs at least {MIN_GENES}."
+    if adata.n_vars < min_vars:
+        msg = f"`adata` has {adata.n_vars} genes; training needs at least {min_vars}."
         raise ValueError(msg)
 
 
@@ -56,6 +58,58 @@ def check_n_clusters(n_clusters: Any, n_obs: int) -> None:
     """Raise unless `n_clusters` is None or a number of clusters that `n_obs` cells can form."""
     if n_clusters is not None:
         check_positive_int("n_clusters", n_clusters, minimum=2, maximum=n_obs, why=" (the number of cells)")
+
+
+def check_in(where: str, key: Any, held: Iterable[str]) -> None:
+    """Raise unless `key` names an entry of ``adata.obs``, ``adata.obsm`` or whatever `where` says, which `held` lists."""
+    if key not in list(held):
+        msg = f"Unknown key {key!r}: `adata.{where}` holds {', '.join(map(repr, held)) or 'nothing'}."
+        raise ValueError(msg)
+
+
+def check_embedding(adata: AnnData, use_rep: str) -> NDArray:
+    """Return the embedding in ``adata.obsm[use_rep]``; raise unless it is there, numeric and finite."""
+    check_in("obsm", use_rep, adata.obsm)
+    embedding = np.asarray(adata.obsm[use_rep])
+    if embedding.ndim != 2 or not np.issubdtype(embedding.dtype, np.number):
+        msg = f"`adata.obsm[{use_rep!r}]` must be numbers, cells × dimensions; got shape {embedding.shape} of {embedding.dtype}."
+        raise ValueError(msg)
+    n_bad = embedding.size - int(np.isfinite(embedding).sum())
+    if n_bad:
+        msg = f"`adata.obsm[{use_rep!r}]` holds {n_bad} values that are NaN or infinite. Compute it anew, or pass another `use_rep`."
+        raise ValueError(msg)
+    return embedding if embedding.dtype in (np.float32, np.float64) else embedding.astype(np.float32)
+
+
+def check_labels(adata: AnnData, key: str) -> NDArray[np.int64]:
+    """Return the codes of the clusters in ``adata.obs[key]``; raise unless the column is there and every cell has one."""
+    check_in("obs", key, adata.obs)
+    codes = pd.factorize(adata.obs[key].to_numpy())[0]
+    if (codes < 0).any():
+        msg = f"{(codes < 0).sum()} of {adata.n_obs} cells have no cluster in `adata.obs[{key!r}]`. Leave those cells or that key out."
+        raise ValueError(msg)
+    return codes
+
+
+def check_several(name: str, values: Any) -> list[str]:
+    """Return the distinct names that `values` lists; raise unless there are at least two."""
+    names = list(dict.fromkeys([values] if isinstance(values, str) else values))
+    if len(names) < 2:
+        msg = f"`{name}` must list at least two different names, got {values!r}."
+        raise ValueError(msg)
+    return names
+
+
+def check_subset(subset: Any, n_obs: int) -> NDArray[np.bool_]:
+    """Return the mask over the cells that `subset` gives, all cells for None; raise unless it is one and keeps some."""
+    mask = np.ones(n_obs, dtype=bool) if subset is None else np.array(subset)
+    if mask.dtype != bool or mask.shape != (n_obs,):
+        msg = f"`subset` must hold one True or False per cell, {n_obs} in all; got shape {mask.shape} of {mask.dtype}."
+        raise ValueError(msg)
+    if not mask.any():
+        msg = "`subset` keeps no cell."
+        raise ValueError(msg)
+    return mask
 
 
 def check_rng(rng: Any) -> None:
@@ -104,16 +158,7 @@ def check_key_added(adata: AnnData, keys: Keys) -> None:
     previous = adata.uns.get(keys.uns)
     if isinstance(previous, Mapping) and "scx_version" in previous:
         return
-    taken = [
-        f"adata.{where}[{name!r}]"
-        for where, name in (
-            ("obs", keys.clusters),
-            ("obs", keys.confidence),
-            ("obsm", keys.embedding),
-            ("uns", keys.uns),
-        )
-        if name in getattr(adata, where)
-    ]
+    taken = [f"adata.{where}[{name!r}]" for where, name in keys.everything if name in getattr(adata, where)]
     if taken:
         msg = (
             f"`key_added={keys.key_added!r}` would overwrite {', '.join(taken)}, which scx did not write. "

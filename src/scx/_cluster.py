@@ -1,17 +1,17 @@
-"""From an embedding to clusters, and how sure each cell's is."""
+"""From an embedding to clusters, how many there are, and how sure each cell's is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from anndata import AnnData
 from numpy.typing import NDArray
 
-N_NEIGHBORS = 15
-"""Neighbours in the graph that Leiden partitions, scanpy's default."""
-MAX_RESOLUTION_STEPS = 30
-"""Bisections of the resolution before the nearest number of clusters is accepted."""
+from ._algorithms import ALGORITHMS, CHUNK, run_algorithm
+from ._n_clusters import choose_n_clusters, given
+
+METHODS = tuple(ALGORITHMS)
+"""Names of the clustering algorithms."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,23 @@ class Clustering:
     labels
         Cluster of each cell, shape (n_cells,); 0 is the largest.
     confidence
-        Confidence of each cell's cluster in [0, 1], shape (n_cells,).
+        Confidence of each cell's cluster in [0, 1], see :func:`posterior`, shape (n_cells,); None without an embedding.
+    agreement
+        How far several clusterings agree on each cell, see :func:`scx._consensus.agreement`; None where there is but one.
     info
-        How the clusters came about, for ``uns``.
+        How the clusters came about, for ``uns``: ``n_clusters`` (``chosen``, ``reason``, and the curves behind the choice),
+        ``cluster`` (the algorithm) and what else there is to say.
     """
 
     labels: NDArray[np.int64]
-    confidence: NDArray[np.float32]
+    confidence: NDArray[np.float32] | None = None
+    agreement: NDArray[np.float32] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters there are."""
+        return int(self.labels.max()) + 1
 
 
 def cluster(embedding: NDArray, n_clusters: int | None, method: str, seed: int) -> Clustering:
@@ -41,40 +50,49 @@ def cluster(embedding: NDArray, n_clusters: int | None, method: str, seed: int) 
     embedding
         Shape (n_cells, n_dims).
     n_clusters
-        Number of clusters; None lets Leiden at resolution 1 find it, whatever the method.
+        Number of clusters; None has it chosen by :func:`scx._n_clusters.choose_n_clusters`.
     method
         One of `METHODS`.
     seed
-        Seed of whatever the method draws.
+        Seed of whatever is drawn.
     """
-    used = "leiden" if n_clusters is None else method
-    labels = _ordered_by_size(METHODS[used](embedding, n_clusters, seed))
-    info = {"n_clusters": int(labels.max()) + 1, "cluster": used}
-    return Clustering(labels, centroid_margin(embedding, labels), info)
+    number = choose_n_clusters(embedding, seed) if n_clusters is None else given(n_clusters)
+    found, n_fitted = run_algorithm(method, embedding, number.chosen, seed)
+    labels = ordered_by_size(found)
+    info = {"n_clusters": number.info, "cluster": method, "n_cells_fitted": n_fitted}
+    return Clustering(labels, confidence=posterior(embedding, labels), info=info)
 
 
-def centroid_margin(embedding: NDArray, labels: NDArray[np.int64]) -> NDArray[np.float32]:
-    r"""Return how much nearer each cell is to its own cluster's mean than to the nearest other, in [0, 1].
+def posterior(embedding: NDArray, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    r"""Return the posterior probability of each cell's cluster under a mixture of Student-t distributions, in [0, 1].
 
-    :math:`\max(0, 1 - d_\text{own} / d_\text{other})` with Euclidean distances d: 1 at the mean of the own cluster, 0 half-way
-    to another or beyond (the silhouette coefficient in its simplified form). With a single cluster it is 1 everywhere.
+    .. math::
+
+        q_i = \frac{(1 + d_{i, l_i}^2 / s^2)^{-2}}{\sum_c (1 + d_{ic}^2 / s^2)^{-2}}
+
+    with the Euclidean distance :math:`d_{ic}` of cell i from the mean of cluster c, the cell's cluster :math:`l_i`, and half
+    the root mean square distance of cells from their overall mean, s: the assignment of deep embedded clustering
+    :cite:p:`Xie2016` with three degrees of freedom, on a scale that the embedding sets. It is near 1 at the mean of a cluster
+    that lies apart, 1/2 half-way between two clusters, and small far from all. Whatever the algorithm, it means the same.
     """
-    from sklearn.metrics import pairwise_distances
-
     n_clusters = int(labels.max()) + 1
-    if n_clusters == 1:
-        return np.ones(len(labels), dtype=np.float32)
-    means = np.stack([embedding[labels == label].mean(axis=0) for label in range(n_clusters)])
-    distances = pairwise_distances(embedding, means)
-    rows = np.arange(len(labels))
-    own = distances[rows, labels]
-    distances[rows, labels] = np.inf
-    other = distances.min(axis=1)
-    ratio = np.divide(own, other, out=np.ones_like(own), where=other > 0)
-    return np.clip(1 - ratio, 0, 1).astype(np.float32)
+    means = np.stack([embedding[labels == label].mean(axis=0, dtype=np.float64) for label in range(n_clusters)])
+    overall = np.bincount(labels) @ means / len(labels)
+    norms = (means**2).sum(axis=1)
+    starts = range(0, len(labels), CHUNK)
+    squared = [_squared_distances(embedding[start : start + CHUNK], overall[None]) for start in starts]
+    scale = np.concatenate(squared).mean() / 4
+    confidence = np.ones(len(labels), dtype=np.float32)
+    if scale <= np.finfo(np.float32).eps * norms.max():  # cells that do not differ
+        return confidence
+    for start in starts:
+        kernel = (1 + _squared_distances(embedding[start : start + CHUNK], means) / scale) ** -2
+        own = np.take_along_axis(kernel, labels[start : start + CHUNK, None], axis=1)
+        confidence[start : start + CHUNK] = own[:, 0] / kernel.sum(axis=1)
+    return confidence
 
 
-def _ordered_by_size(labels: NDArray) -> NDArray[np.int64]:
+def ordered_by_size(labels: NDArray) -> NDArray[np.int64]:
     """Renumber clusters from the largest to the smallest, those of one size by their first cell."""
     _, first, inverse, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(counts), dtype=np.int64)
@@ -82,45 +100,7 @@ def _ordered_by_size(labels: NDArray) -> NDArray[np.int64]:
     return rank[inverse]
 
 
-def _kmeans(embedding: NDArray, n_clusters: int | None, seed: int) -> NDArray:
-    from sklearn.cluster import KMeans
+def _squared_distances(points: NDArray, means: NDArray) -> NDArray[np.float64]:
+    from sklearn.metrics.pairwise import euclidean_distances
 
-    return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(embedding)
-
-
-def _leiden(embedding: NDArray, n_clusters: int | None, seed: int) -> NDArray:
-    """Leiden on the graph of nearest neighbours; with a number of clusters given, its resolution is searched for it."""
-    import scanpy as sc
-
-    graph = AnnData(obsm={"X": embedding})
-    sc.pp.neighbors(graph, n_neighbors=min(N_NEIGHBORS, len(embedding) - 1), use_rep="X", random_state=seed)
-
-    def partition(resolution: float) -> NDArray:
-        sc.tl.leiden(graph, resolution=resolution, random_state=seed, flavor="igraph", n_iterations=2, directed=False)
-        return graph.obs["leiden"].to_numpy().astype(int)
-
-    if n_clusters is None:
-        return partition(1.0)
-    low, high = 0.0, 1.0
-    labels = partition(high)
-    while labels.max() + 1 < n_clusters and high < len(embedding):
-        low, high = high, 2 * high
-        labels = partition(high)
-    best = labels
-    for _ in range(MAX_RESOLUTION_STEPS):
-        found = best.max() + 1
-        if found == n_clusters:
-            break
-        middle = (low + high) / 2
-        labels = partition(middle)
-        if labels.max() + 1 < n_clusters:
-            low = middle
-        else:
-            high = middle
-        if abs(labels.max() + 1 - n_clusters) < abs(found - n_clusters):
-            best = labels
-    return best
-
-
-METHODS: dict[str, Callable[[NDArray, int | None, int], NDArray]] = {"kmeans": _kmeans, "leiden": _leiden}
-"""Clustering methods by name: embedding, number of clusters, seed → one label per cell."""
+    return euclidean_distances(points.astype(np.float64), means, squared=True)

@@ -7,7 +7,7 @@ PARAMETERS = """\
 adata
     Cells × genes, with raw counts.
 n_clusters
-    Number of clusters k. None lets Leiden find it on the embedding.
+    Number of clusters k. None has it chosen on the embedding by stability and separation, see :doc:`/clusters`.
 layer
     Layer with raw counts; None for ``X``.
 mask_var
@@ -24,7 +24,11 @@ max_epochs
 batch_size
     Cells per training step; None for the recipe's.
 cluster
-    How the embedding is clustered: ``"kmeans"`` or ``"leiden"`` (with k given, its resolution is searched for it).
+    How the embedding is clustered, as `method` of :func:`scx.tl.cluster`: ``"kmeans"``, ``"gmm"``, ``"ward"``, ``"spectral"``
+    or ``"leiden"``.
+n_runs
+    Train so many times from different seeds, and return the consensus of the clusters as :func:`scx.tl.consensus` finds it.
+    Takes so many times as long.
 key_added
     Name under which results are written.
 rng
@@ -47,12 +51,15 @@ None if ``copy=False``, else the annotated copy. Sets the following fields:
 ``adata.obs[key_added]`` : categorical
     Cluster of each cell, ``"0"`` being the largest.
 ``adata.obs[f"{key_added}_confidence"]`` : float32
-    How much nearer a cell is to the mean of its own cluster than to the nearest other one, in the embedding:
-    1 at the mean, 0 half-way to another.
+    Probability of the cell's cluster in [0, 1], given the distances to the means of all clusters in the embedding, see
+    :func:`scx.tl.cluster`; mean over runs.
+``adata.obs[f"{key_added}_agreement"]`` : float32
+    With several runs: how far they agree on the cell, see :func:`scx.tl.consensus`.
 ``adata.obsm[f"X_{key_added}"]`` : float32, cells × n_latent
-    Embedding.
+    Embedding; with several runs, that of the run which agrees most with the consensus, as is the model that is saved.
 ``adata.uns[key_added]`` : dict
-    ``params``, ``history`` (each loss by epoch), ``n_clusters``, ``cluster`` (the algorithm used), ``scx_version``."""
+    ``params``, ``history`` (each loss by epoch), ``n_clusters`` (``chosen``, ``reason``, and where k was not given the curves
+    ``stability``, ``separation``, ``score`` over the numbers ``tried``), ``cluster`` (the algorithm used), ``scx_version``."""
 
 RAISES = """\
 ValueError, TypeError

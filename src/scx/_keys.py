@@ -23,6 +23,11 @@ class Keys:
         return f"{self.key_added}_confidence"
 
     @property
+    def agreement(self) -> str:
+        """Column of ``obs``: how far the clusterings behind a consensus agree on each cell."""
+        return f"{self.key_added}_agreement"
+
+    @property
     def embedding(self) -> str:
         """Array of ``obsm``: embedding of each cell."""
         return f"X_{self.key_added}"
@@ -31,3 +36,14 @@ class Keys:
     def uns(self) -> str:
         """Entry of ``uns``: how the result came about."""
         return self.key_added
+
+    @property
+    def everything(self) -> tuple[tuple[str, str], ...]:
+        """All fields that a call may write: attribute of the AnnData and name within it."""
+        return (
+            ("obs", self.clusters),
+            ("obs", self.confidence),
+            ("obs", self.agreement),
+            ("obsm", self.embedding),
+            ("uns", self.uns),
+        )

@@ -2,8 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scanpy as sc
 from anndata import AnnData
+from numpy.typing import NDArray
 from scanpy import logging as logg
 
 from . import _checks
 from ._cluster import METHODS as CLUSTER_METHODS
+from ._cluster import Clustering, posterior
 from ._cluster import cluster as cluster_embedding
+from ._consensus import consensus
 from ._keys import SIZE_FACTOR, Keys
 from ._prepare import prepare, read_counts, resolve_mask_var
 from ._rng import global_seed, spawn_seeds
@@ -38,6 +42,7 @@ def fit_and_annotate(
     max_epochs: int | None,
     batch_size: int | None,
     cluster: str,
+    n_runs: int,
     key_added: str,
     rng: int | np.random.Generator,
     accelerator: str,
@@ -63,6 +68,7 @@ def fit_and_annotate(
         ("n_latent", n_latent, 1),
         ("max_epochs", max_epochs, 1),
         ("batch_size", batch_size, 2),
+        ("n_runs", n_runs, 1),
     ):
         if value is not None:
             _checks.check_positive_int(name, value, minimum=minimum)
@@ -84,29 +90,35 @@ def fit_and_annotate(
     asked = {"n_clusters": n_clusters, "n_latent": n_latent}
     asked = {name: value for name, value in asked.items() if value is not None and name in chosen.module}
     module_kwargs: dict[str, Any] = {**asked, **(model_kwargs or {})}
-    train_seed, cluster_seed = spawn_seeds(rng, 2)
+    trainer = {"accelerator": accelerator, "devices": devices, **(train_kwargs or {})}
 
-    # 3. train, 4. embed
-    with global_seed(train_seed), _quiet():
-        model_cls.setup_anndata(working, size_factor_key=SIZE_FACTOR)
-        model = model_cls(working, recipe=recipe, **module_kwargs)
-        try:
-            model.train(
-                max_epochs,
-                batch_size=batch_size,
-                accelerator=accelerator,
-                devices=devices,
-                **{"enable_progress_bar": sc.settings.verbosity > 0, **(train_kwargs or {})},
-            )
-            embedding = model.get_latent_representation()
-            if model_dir is not None:
+    seeds = spawn_seeds(rng, 2 * n_runs + 1)  # two for each run, one for their consensus
+    models: list[DeepClusteringModel] = []
+    embeddings: list[NDArray[np.float32]] = []
+    clusterings: list[Clustering] = []
+    try:
+        for train_seed, cluster_seed in zip(seeds[::2], seeds[1::2], strict=False):
+            # 3. train, 4. embed
+            with global_seed(train_seed), _quiet():
+                model_cls.setup_anndata(working, size_factor_key=SIZE_FACTOR)
+                models.append(model_cls(working, recipe=recipe, **module_kwargs))
+                models[-1].train(
+                    max_epochs,
+                    batch_size=batch_size,
+                    **{"enable_progress_bar": sc.settings.verbosity > 0, **trainer},
+                )
+                embeddings.append(models[-1].get_latent_representation())
+            # 5. cluster
+            clusterings.append(cluster_embedding(embeddings[-1], n_clusters, cluster, cluster_seed))
+        clustering, kept = _one_of(clusterings, embeddings, n_clusters, seeds[-1])
+        model, embedding = models[kept], embeddings[kept]
+        if model_dir is not None:
+            with _quiet():
                 model.save(str(model_dir))
-        finally:
-            # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
-            model.deregister_manager(working)
-
-    # 5. cluster
-    clustering = cluster_embedding(embedding, n_clusters, cluster, cluster_seed)
+    finally:
+        # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
+        for trained in models:
+            trained.deregister_manager(working)
 
     # 6. write
     if copy:
@@ -121,23 +133,98 @@ def fit_and_annotate(
         "n_genes": working.n_vars,
         "max_epochs": len(history["loss"]),
         "batch_size": batch_size or chosen.train["batch_size"],
+        "n_runs": n_runs,
         "rng": rng if isinstance(rng, int | np.integer) else None,
         "model_dir": model_dir,
         "model_kwargs": {**chosen.module, **module_kwargs},
         "train_kwargs": train_kwargs,
     }
     write(adata, keys, embedding=embedding, clustering=clustering, record={"params": settings, "history": history})
-    logg.info(
-        "    finished",
-        time=start,
-        deep=(
-            f"added\n    {keys.clusters!r}, {clustering.info['n_clusters']} clusters (adata.obs)\n"
-            f"    {keys.confidence!r}, confidence of each cell's cluster (adata.obs)\n"
-            f"    {keys.embedding!r}, embedding (adata.obsm)\n"
-            f"    {keys.uns!r}, parameters and losses (adata.uns)"
-        ),
-    )
+    _log_finished(start, keys, clustering, f"{keys.embedding!r}, embedding (adata.obsm)")
     return adata if copy else None
+
+
+def cluster_and_annotate(
+    adata: AnnData,
+    *,
+    n_clusters: int | None,
+    use_rep: str,
+    method: str,
+    key_added: str,
+    rng: int | np.random.Generator,
+    copy: bool,
+) -> AnnData | None:
+    """Check, cluster, write: the walk from an embedding on. Arguments are those of :func:`scx.tl.cluster`."""
+    keys = Keys(key_added)
+    _checks.check_anndata(adata, min_vars=0)
+    _checks.check_key_added(adata, keys)
+    _checks.check_n_clusters(n_clusters, adata.n_obs)
+    _checks.check_choice("method", method, CLUSTER_METHODS)
+    _checks.check_rng(rng)
+    embedding = _checks.check_embedding(adata, use_rep)
+    start = logg.info(f"clustering {adata.n_obs} cells")
+    clustering = cluster_embedding(embedding, n_clusters, method, *spawn_seeds(rng, 1))
+    settings = {"method": method, "use_rep": use_rep, "rng": rng if isinstance(rng, int | np.integer) else None}
+    return _write_clusters(adata, keys, clustering, settings, start, copy)
+
+
+def agree_and_annotate(
+    adata: AnnData,
+    keys: Sequence[str],
+    *,
+    n_clusters: int | None,
+    key_added: str,
+    rng: int | np.random.Generator,
+    copy: bool,
+) -> AnnData | None:
+    """Check, find the consensus, write. Arguments are those of :func:`scx.tl.consensus`."""
+    own = Keys(key_added)
+    _checks.check_anndata(adata, min_vars=0)
+    _checks.check_key_added(adata, own)
+    _checks.check_n_clusters(n_clusters, adata.n_obs)
+    _checks.check_rng(rng)
+    keys = _checks.check_several("keys", keys)
+    labellings = [_checks.check_labels(adata, key) for key in keys]
+    start = logg.info(f"finding the consensus of {len(keys)} clusterings of {adata.n_obs} cells")
+    clustering = consensus(labellings, n_clusters, *spawn_seeds(rng, 1))
+    settings = {"method": "consensus", "keys": keys, "rng": rng if isinstance(rng, int | np.integer) else None}
+    return _write_clusters(adata, own, clustering, settings, start, copy)
+
+
+def _one_of(
+    clusterings: Sequence[Clustering], embeddings: Sequence[NDArray[np.float32]], n_clusters: int | None, seed: int
+) -> tuple[Clustering, int]:
+    """Return the consensus of the runs, and which run agrees with it most: its embedding and model are kept.
+
+    The confidence is that of the consensus in the embeddings, mean over runs.
+    """
+    if len(clusterings) == 1:
+        return clusterings[0], 0
+    found = consensus([run.labels for run in clusterings], n_clusters, seed)
+    confidence = np.mean([posterior(embedding, found.labels) for embedding in embeddings], axis=0)
+    return replace(found, confidence=confidence), int(np.argmax(found.info["agreement"]))
+
+
+def _write_clusters(
+    adata: AnnData, keys: Keys, clustering: Clustering, settings: Mapping[str, Any], start: Any, copy: bool
+) -> AnnData | None:
+    """Write clusters that come with no embedding of their own."""
+    if copy:
+        adata = adata.to_memory() if adata.isbacked else adata.copy()
+    write(adata, keys, clustering=clustering, record={"params": settings})
+    _log_finished(start, keys, clustering)
+    return adata if copy else None
+
+
+def _log_finished(start: Any, keys: Keys, clustering: Clustering, *further: str) -> None:
+    """Tell what was added, as scanpy does."""
+    added = [f"{keys.clusters!r}, {clustering.n_clusters} clusters (adata.obs)"]
+    if clustering.confidence is not None:
+        added.append(f"{keys.confidence!r}, confidence of each cell's cluster (adata.obs)")
+    if clustering.agreement is not None:
+        added.append(f"{keys.agreement!r}, agreement of the clusterings on each cell (adata.obs)")
+    added += [*further, f"{keys.uns!r}, how it came about (adata.uns)"]
+    logg.info("    finished", time=start, deep="\n    ".join(["added", *added]))
 
 
 def _train_arguments(model_cls: "type[DeepClusteringModel]") -> set[str]:

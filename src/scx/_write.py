@@ -14,9 +14,14 @@ from ._keys import Keys
 
 
 def write(
-    adata: AnnData, keys: Keys, *, embedding: NDArray[np.float32], clustering: Clustering, record: Mapping[str, Any]
+    adata: AnnData,
+    keys: Keys,
+    *,
+    clustering: Clustering,
+    record: Mapping[str, Any],
+    embedding: NDArray[np.float32] | None = None,
 ) -> None:
-    """Write embedding, clusters, confidence, and the record of the run.
+    """Write clusters, confidence, and the record of the run; what an earlier run told of its clusters is removed.
 
     Parameters
     ----------
@@ -24,17 +29,22 @@ def write(
         Changed in place.
     keys
         Names to write under.
-    embedding
-        Shape (n_cells, n_latent).
     clustering
         Clusters of the cells.
     record
         What ``uns`` shall hold, beside what the clustering tells and the version; entries that are None are left out.
+    embedding
+        Shape (n_cells, n_latent); None where there is none to write.
     """
-    names = [str(label) for label in range(int(clustering.labels.max()) + 1)]
+    names = [str(label) for label in range(clustering.n_clusters)]
     adata.obs[keys.clusters] = pd.Categorical.from_codes(clustering.labels, categories=pd.Index(names))
-    adata.obs[keys.confidence] = clustering.confidence
-    adata.obsm[keys.embedding] = embedding
+    for name, values in ((keys.confidence, clustering.confidence), (keys.agreement, clustering.agreement)):
+        if values is not None:
+            adata.obs[name] = values
+        elif name in adata.obs:
+            del adata.obs[name]
+    if embedding is not None:
+        adata.obsm[keys.embedding] = embedding
     adata.uns[keys.uns] = _plain({**record, **clustering.info, "scx_version": __version__})
 
 

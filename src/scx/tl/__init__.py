@@ -1,7 +1,9 @@
-"""Methods: train on an AnnData, write embeddings to ``obsm`` and clusters to ``obs``."""
+"""Methods, which train on an AnnData and write embeddings and clusters, and clustering of embeddings that are there."""
 
 from ._cicl import cicl
+from ._cluster import cluster
+from ._consensus import consensus
 from ._contrastive import contrastive
 from ._infovae import infovae
 
-__all__ = ["cicl", "contrastive", "infovae"]
+__all__ = ["cicl", "cluster", "consensus", "contrastive", "infovae"]

@@ -1,0 +1,120 @@
+"""How many clusters an embedding has: those that resampling reproduces and that lie apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_CELLS = 2_000
+"""Cells that take part. More hardly move the choice, and every number of clusters is fitted on halves of them many times."""
+N_SPLITS = 6
+"""Times that the cells are split into halves."""
+N_STARTS = 2
+"""Starts of KMeans in each half."""
+TOLERANCE = 0.05
+"""The largest number of clusters is chosen whose score is within this share of the best."""
+MIN_CELLS_PER_CLUSTER = 5
+"""A half with fewer cells per cluster than this, on average, tells nothing of stability."""
+LARGEST = 64
+"""Largest number of clusters that is tried."""
+
+
+@dataclass(frozen=True)
+class NumberOfClusters:
+    """A number of clusters, and why.
+
+    Parameters
+    ----------
+    chosen
+        The number.
+    info
+        For ``uns``: ``chosen``, ``reason``, and where it was not given, the curves over the numbers ``tried``.
+    """
+
+    chosen: int
+    info: Mapping[str, Any]
+
+
+def given(n_clusters: int, reason: str = "given") -> NumberOfClusters:
+    """Return a number of clusters that needs no choosing."""
+    return NumberOfClusters(n_clusters, {"chosen": n_clusters, "reason": reason})
+
+
+def choose_n_clusters(embedding: NDArray, seed: int) -> NumberOfClusters:
+    r"""Choose the number of clusters by stability under resampling and separation.
+
+    For each number k, the cells are split at random into halves, KMeans clusters each half, and both clusterings are carried
+    over to all cells. *Stability* is the Jaccard index of each cluster of the first half with the most similar one of the
+    second (:cite:t:`Yu2022` compare by the adjusted Rand index), *separation* the silhouette coefficient of its cells. Both
+    are averaged over clusters, so that a rare type counts as much as a common one. The score is the mean of stability times
+    separation over splits. Of all k whose score is within 5 % of the best, the largest is chosen: such k tell one structure
+    at several depths, and it is easier to merge two clusters than to see that one type is missing.
+
+    Numbers are tried upwards from 2, and until they are ten above twice the best, since scores fall from there on.
+
+    Parameters
+    ----------
+    embedding
+        Shape (n_cells, n_dims).
+    seed
+        Draws the cells that take part, at most 2,000, the splits, and the starts of KMeans.
+    """
+    from sklearn.metrics import pairwise_distances
+
+    rng = np.random.default_rng(seed)
+    cells = np.ascontiguousarray(embedding[rng.permutation(len(embedding))[:MAX_CELLS]], dtype=np.float32)
+    distances = pairwise_distances(cells)
+    splits = [np.array_split(rng.permutation(len(cells)), 2) for _ in range(N_SPLITS)]
+    seeds = rng.integers(2**31 - 1, size=2 * N_SPLITS)
+
+    stability: list[float] = []
+    separation: list[float] = []
+    score: list[float] = []
+    tried = range(2, max(2, min(LARGEST, len(cells) // (2 * MIN_CELLS_PER_CLUSTER))) + 1)
+    for n_clusters in tried:
+        splitwise = np.array(
+            [
+                _score_split(cells, distances, split, n_clusters, seeds[2 * i : 2 * i + 2])
+                for i, split in enumerate(splits)
+            ]
+        )
+        stability.append(splitwise[:, 0].mean())
+        separation.append(splitwise[:, 1].mean())
+        score.append(splitwise.prod(axis=1).mean())
+        if n_clusters >= 2 * tried[int(np.argmax(score))] + 10:
+            break
+    near_best = np.flatnonzero(np.array(score) >= (1 - TOLERANCE) * max(score))
+    chosen = tried[int(near_best[-1])]
+    reason = (
+        f"{chosen} is the largest number of clusters whose score, stability times separation, is within "
+        f"{TOLERANCE:.0%} of the best ({max(score):.3f}, at {tried[int(np.argmax(score))]})"
+    )
+    curves = {"tried": np.array(tried[: len(score)]), "stability": stability, "separation": separation, "score": score}
+    return NumberOfClusters(chosen, {"chosen": chosen, "reason": reason, "n_cells": len(cells), **curves})
+
+
+def _score_split(
+    cells: NDArray[np.float32],
+    distances: NDArray[np.float32],
+    halves: Sequence[NDArray],
+    n_clusters: int,
+    seeds: NDArray,
+) -> tuple[float, float]:
+    """Return stability and separation of one split of the `cells`, whose pairwise `distances` are known, into `halves`."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_samples
+    from sklearn.metrics.cluster import contingency_matrix
+
+    first, second = (
+        KMeans(n_clusters, n_init=N_STARTS, random_state=int(seed)).fit(cells[half]).predict(cells)
+        for half, seed in zip(halves, seeds, strict=True)
+    )
+    common = contingency_matrix(first, second)
+    sizes = common.sum(axis=1)
+    if len(sizes) < 2:  # cells that do not differ
+        return 0.0, 0.0
+    jaccard = common / (sizes[:, None] + common.sum(axis=0) - common)
+    silhouette = silhouette_samples(distances, first, metric="precomputed")
+    return jaccard.max(axis=1).mean(), float((np.bincount(first, silhouette)[np.unique(first)] / sizes).mean())

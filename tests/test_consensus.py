@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from scx._consensus import agreement, consensus
+
+
+def noisy(truth, share, rng):
+    """Give a share of the cells another cluster at random."""
+    labels = truth.copy()
+    moved = rng.random(len(truth)) < share
+    labels[moved] = rng.integers(0, truth.max() + 1, moved.sum())
+    return labels
+
+
+@pytest.fixture
+def truth():
+    return np.repeat(np.arange(5), [200, 120, 80, 60, 40])
+
+
+def test_is_better_than_each(truth):
+    rng = np.random.default_rng(0)
+    labellings = [noisy(truth, 0.3, rng) for _ in range(7)]
+    found = consensus(labellings, 5, 0)
+    assert adjusted_rand_score(truth, found.labels) > 0.95
+    assert max(adjusted_rand_score(truth, labels) for labels in labellings) < 0.75
+    wrong = found.labels != truth  # both numbered by size
+    assert found.agreement[wrong].mean() < found.agreement[~wrong].mean()
+
+
+def test_is_kmeans_on_the_indicator_of_all_cells(truth):
+    rng = np.random.default_rng(1)
+    labellings = [noisy(truth, 0.2, rng) for _ in range(4)]
+    indicator = np.hstack([np.eye(5)[labels] for labels in labellings])
+    reference = KMeans(5, n_init=10, random_state=0).fit(indicator)
+    found = consensus(labellings, 5, 0)
+    inertia = sum(
+        ((indicator[found.labels == k] - indicator[found.labels == k].mean(axis=0)) ** 2).sum() for k in range(5)
+    )
+    assert inertia == pytest.approx(reference.inertia_, rel=0.02)
+
+
+def test_of_equal_labellings_is_that_labelling(truth):
+    found = consensus([truth, (truth + 2) % 5], None, 0)
+    assert adjusted_rand_score(truth, found.labels) == 1
+    assert (found.agreement == 1).all()
+    assert found.info["n_clusters"] == {"chosen": 5, "reason": "median over the labellings"}
+
+
+def test_more_clusters_than_distinct_patterns(truth):
+    assert consensus([truth, truth], 8, 0).n_clusters == 5
+
+
+@given(names=st.permutations(range(4)), order=st.randoms(use_true_random=False), seed=st.integers(0, 30))
+def test_names_of_clusters_and_order_of_cells_do_not_matter(names, order, seed):
+    rng = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(4), 15)
+    labellings = [noisy(truth, 0.05, rng) for _ in range(3)]
+    cells = list(range(60))
+    order.shuffle(cells)
+    first = consensus(labellings, 4, 0)
+    second = consensus([np.array(names)[labels][cells] for labels in labellings], 4, 0)
+    assert adjusted_rand_score(first.labels[cells], second.labels) > 0.9
+    assert agreement(first.labels, labellings)[cells] == pytest.approx(
+        agreement(first.labels[cells], [x[cells] for x in labellings])
+    )
+
+
+def test_agreement_counts_the_cells_put_together():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 40)
+    labellings = [rng.integers(0, k, 40) for k in (2, 4)]
+    labellings = [np.unique(codes, return_inverse=True)[1] for codes in labellings]
+    for cell in (0, 7, 39):
+        shares = [np.mean(labels[codes == codes[cell]] == labels[cell]) for codes in labellings]
+        assert agreement(labels, labellings)[cell] == pytest.approx(np.mean(shares))

@@ -1,0 +1,133 @@
+"""Scores of clusterings, against scikit-learn, scipy and computations by hand."""
+
+from itertools import permutations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+import scx
+
+codes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=5, max_size=40)
+
+
+def annotated(labels, clusters, **kwargs):
+    obs = pd.DataFrame({"labels": pd.Categorical(list(map(str, labels))), "clusters": list(map(str, clusters))})
+    return ad.AnnData(obs=obs.set_index(obs.index.astype(str)), **kwargs)
+
+
+def report(labels, clusters):
+    return scx.metrics.clustering_report(annotated(labels, clusters), "labels", "clusters").loc["clusters"]
+
+
+@given(codes)
+def test_against_scikit_learn(pairs):
+    labels, clusters = map(np.array, zip(*pairs, strict=True))
+    row = report(labels, clusters)
+    assert row["ari"] == pytest.approx(metrics.adjusted_rand_score(labels, clusters))
+    assert row["nmi"] == pytest.approx(metrics.v_measure_score(labels, clusters))
+    assert row["nmi_max"] == pytest.approx(metrics.normalized_mutual_info_score(labels, clusters, average_method="max"))
+    assert row["homogeneity"] == pytest.approx(metrics.homogeneity_score(labels, clusters))
+    assert row["completeness"] == pytest.approx(metrics.completeness_score(labels, clusters))
+    assert row["n_clusters"] == len(set(clusters))
+    assert row["n_cells"] == len(labels)
+
+
+@given(codes)
+def test_accuracy_is_that_of_the_best_of_all_matchings(pairs):
+    labels, clusters = map(np.array, zip(*pairs, strict=True))
+    best = max(np.mean(np.array(p)[clusters] == labels) for p in permutations(range(5)))
+    assert report(labels, clusters)["acc"] == pytest.approx(best)
+
+
+@given(codes, st.permutations(range(5)), st.integers(0, 100))
+def test_names_of_clusters_and_order_of_cells_do_not_matter(pairs, names, seed):
+    labels, clusters = map(np.array, zip(*pairs, strict=True))
+    order = np.random.default_rng(seed).permutation(len(labels))
+    first, second = report(labels, clusters), report(labels[order], np.array(names)[clusters][order])
+    shared = [name for name in first.index if name != "macro_f1"]  # matchings of equal accuracy can differ in F1
+    np.testing.assert_allclose(first[shared].astype(float), second[shared].astype(float), atol=1e-12)
+
+
+def test_macro_f1_is_that_of_the_matched_clusters():
+    labels = np.array([0] * 6 + [1] * 3 + [2] * 2)
+    clusters = np.array([1] * 5 + [0] + [0] * 3 + [1] * 2)
+    matched = np.array([1, 0])[clusters]
+    assert report(labels, clusters)["macro_f1"] == pytest.approx(
+        metrics.f1_score(labels, matched, average="macro", zero_division=0)
+    )
+
+
+def test_shape_in_an_embedding():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    embedding = rng.normal(size=(200, 4)) + 3 * labels[:, None]
+    adata = annotated(labels, labels, obsm={"X_rep": embedding})
+    row = scx.metrics.clustering_report(adata, None, "clusters", use_rep="X_rep").loc["clusters"]
+    assert row["silhouette"] == pytest.approx(metrics.silhouette_score(embedding, labels))
+    assert row["calinski_harabasz"] == pytest.approx(metrics.calinski_harabasz_score(embedding, labels))
+    assert set(row.index) == {"silhouette", "calinski_harabasz", "n_clusters", "n_cells"}
+
+
+def test_silhouette_is_sampled_above_ten_thousand_cells():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 12_000)
+    embedding = rng.normal(size=(12_000, 2)) + 3 * labels[:, None]
+    adata = annotated(labels, labels, obsm={"X_rep": embedding})
+    row = scx.metrics.clustering_report(adata, None, "clusters", use_rep="X_rep").loc["clusters"]
+    assert row["silhouette"] == pytest.approx(metrics.silhouette_score(embedding, labels), abs=0.01)
+
+
+def test_single_cluster_has_no_shape():
+    adata = annotated([0, 1] * 5, [0] * 10, obsm={"X_rep": np.arange(20.0).reshape(10, 2)})
+    row = scx.metrics.clustering_report(adata, "labels", "clusters", use_rep="X_rep").loc["clusters"]
+    assert np.isnan(row["silhouette"])
+    assert np.isnan(row["calinski_harabasz"])
+    assert row["ari"] == 0
+
+
+def test_subset_and_missing_values():
+    labels, clusters = np.array([0, 0, 1, 1, 1, 0]), np.array([0, 0, 1, 1, 0, 0])
+    adata = annotated(labels, clusters)
+    adata.obs.loc["5", "clusters"] = np.nan
+    subset = np.array([True, True, True, True, False, True])
+    row = scx.metrics.clustering_report(adata, "labels", ["clusters"], subset=subset).loc["clusters"]
+    assert row["n_cells"] == 4
+    assert row["ari"] == row["acc"] == row["macro_f1"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "match"),
+    [
+        ({"labels_key": "type"}, "Unknown key 'type': `adata.obs` holds 'labels', 'clusters'"),
+        ({"cluster_keys": ["clusters", "x"]}, "Unknown key 'x'"),
+        ({"use_rep": "X_pca"}, "Unknown key 'X_pca': `adata.obsm` holds nothing"),
+        ({"subset": np.zeros(6, dtype=bool)}, "`subset` keeps no cell"),
+        ({"subset": np.arange(3)}, "`subset` must hold one True or False per cell, 6 in all"),
+    ],
+)
+def test_bad_argument(kwargs, match):
+    adata = annotated([0, 0, 1, 1, 1, 0], [0, 0, 1, 1, 0, 0])
+    with pytest.raises(ValueError, match=match):
+        scx.metrics.clustering_report(adata, **{"labels_key": "labels", "cluster_keys": "clusters", **kwargs})
+
+
+def test_stability():
+    rng = np.random.default_rng(0)
+    adata = annotated(rng.integers(0, 3, 50), rng.integers(0, 4, 50))
+    adata.obs["third"] = rng.integers(0, 2, 50)
+    frame = scx.metrics.stability(adata, ["labels", "clusters", "third"])
+    assert list(frame.index) == list(frame.columns) == ["labels", "clusters", "third"]
+    assert frame.loc["labels", "third"] == frame.loc["third", "labels"]
+    assert frame.loc["labels", "third"] == metrics.adjusted_rand_score(adata.obs["labels"], adata.obs["third"])
+    assert (np.diag(frame) == 1).all()
+
+
+def test_stability_needs_two():
+    adata = annotated([0, 1], [0, 1])
+    with pytest.raises(ValueError, match="at least two"):
+        scx.metrics.stability(adata, ["labels"])

@@ -1,0 +1,130 @@
+"""scx.tl.cluster and scx.tl.consensus: what they write, refuse, and leave alone."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+import scx
+
+
+@pytest.fixture
+def embedded(pbmc):
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(3), 100)
+    pbmc.obsm["X_rep"] = (rng.normal(size=(300, 6)) + 8 * np.eye(6)[groups]).astype(np.float32)
+    pbmc.obs["groups"] = groups.astype(str)
+    return pbmc
+
+
+def test_writes_clusters_confidence_and_the_record(embedded):
+    before = embedded.copy()
+    assert scx.tl.cluster(embedded, use_rep="X_rep", method="gmm", key_added="mine", rng=3) is None
+    assert set(embedded.obs) - set(before.obs) == {"mine", "mine_confidence"}
+    assert set(embedded.obsm) == set(before.obsm)
+    assert set(embedded.uns) - set(before.uns) == {"mine"}
+    assert list(embedded.obs["mine"].cat.categories) == ["0", "1", "2"]
+    assert adjusted_rand_score(embedded.obs["mine"], embedded.obs["groups"]) == 1
+    record = embedded.uns["mine"]
+    assert record["params"] == {"method": "gmm", "use_rep": "X_rep", "rng": 3}
+    assert record["n_clusters"]["chosen"] == 3
+    assert record["n_cells_fitted"] == 300
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_curves_survive_on_disk(embedded, kind, tmp_path):
+    scx.tl.cluster(embedded, use_rep="X_rep")
+    path = tmp_path / f"data.{kind}"
+    getattr(embedded, f"write_{kind}")(path)
+    number = getattr(ad, f"read_{kind}")(path).uns["cluster"]["n_clusters"]
+    np.testing.assert_array_equal(number["score"], embedded.uns["cluster"]["n_clusters"]["score"])
+    assert str(number["reason"]) == embedded.uns["cluster"]["n_clusters"]["reason"]
+
+
+def test_is_what_the_methods_use(method, pbmc):
+    method.run(pbmc, 4, cluster="ward")
+    scx.tl.cluster(pbmc, 4, use_rep=f"X_{method.name}", method="ward")
+    assert pbmc.obs["cluster"].tolist() == pbmc.obs[method.name].tolist()
+    np.testing.assert_array_equal(pbmc.obs["cluster_confidence"], pbmc.obs[f"{method.name}_confidence"])
+
+
+def test_clustering_a_methods_embedding_under_its_name_keeps_the_embedding(method, pbmc):
+    method.run(pbmc, 4)
+    embedding = pbmc.obsm[f"X_{method.name}"].copy()
+    scx.tl.cluster(pbmc, 5, use_rep=f"X_{method.name}", key_added=method.name)
+    assert pbmc.obs[method.name].nunique() == 5
+    np.testing.assert_array_equal(pbmc.obsm[f"X_{method.name}"], embedding)
+
+
+def test_needs_no_expression():
+    adata = ad.AnnData(obsm={"X_rep": np.random.default_rng(0).normal(size=(60, 3))})
+    scx.tl.cluster(adata, 4, use_rep="X_rep")
+    assert adata.obs["cluster"].nunique() == 4
+
+
+def test_consensus_writes_clusters_and_agreement(embedded):
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        values = embedded.obs["groups"].to_numpy().copy()
+        values[rng.random(300) < 0.2] = "2"
+        embedded.obs[f"run{i}"] = pd.Categorical(values)
+    before = embedded.copy()
+    copied = scx.tl.consensus(embedded, [f"run{i}" for i in range(5)], copy=True)
+    assert set(embedded.obs) == set(before.obs)
+    assert set(copied.obs) - set(before.obs) == {"consensus", "consensus_agreement"}
+    assert adjusted_rand_score(copied.obs["consensus"], copied.obs["groups"]) > 0.9
+    assert copied.uns["consensus"]["agreement"].shape == (5,)
+    assert copied.uns["consensus"]["params"]["keys"].tolist() == [f"run{i}" for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "match"),
+    [
+        ({"use_rep": "X_pca"}, ValueError, "Unknown key 'X_pca': `adata.obsm` holds 'X_rep'"),
+        ({"method": "dbscan"}, ValueError, "Unknown `method`: 'dbscan'"),
+        ({"n_clusters": 1}, ValueError, "`n_clusters` must be between 2 and 300"),
+        ({"key_added": "groups"}, ValueError, "would overwrite"),
+        ({"rng": -1}, ValueError, "`rng` must be at least 0"),
+    ],
+)
+def test_bad_argument(embedded, kwargs, error, match):
+    columns = list(embedded.obs)
+    with pytest.raises(error, match=match):
+        scx.tl.cluster(embedded, **{"use_rep": "X_rep", **kwargs})
+    assert list(embedded.obs) == columns
+
+
+def test_embedding_that_is_not_finite(embedded):
+    embedded.obsm["X_rep"][3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"`adata.obsm\['X_rep'\]` holds 1 values that are NaN"):
+        scx.tl.cluster(embedded, 3, use_rep="X_rep")
+
+
+@pytest.mark.parametrize(
+    ("keys", "match"),
+    [
+        (["groups"], "at least two"),
+        ("groups", "at least two"),
+        (["groups", "x"], "Unknown key 'x'"),
+        (["groups", "gap"], "1 of 300 cells"),
+    ],
+)
+def test_consensus_of_bad_keys(embedded, keys, match):
+    embedded.obs["gap"] = embedded.obs["groups"].where(np.arange(300) > 0)
+    with pytest.raises(ValueError, match=match):
+        scx.tl.consensus(embedded, keys)
+
+
+@pytest.mark.parametrize("name", ["pollen", "cellbench_5lines"])
+def test_number_of_types_of_real_data(real_data, name):
+    import scanpy as sc
+
+    adata = real_data(name)
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    sc.pp.highly_variable_genes(adata, n_top_genes=2000, subset=True)
+    sc.pp.pca(adata, n_comps=20)
+    scx.tl.cluster(adata, use_rep="X_pca")
+    k = adata.obs["cell_type"].nunique()
+    assert abs(adata.uns["cluster"]["n_clusters"]["chosen"] - k) <= 0.25 * k
