@@ -72,7 +72,7 @@ def fit_and_annotate(
     ):
         if value is not None:
             _checks.check_positive_int(name, value, minimum=minimum)
-    _checks.check_arguments("model_kwargs", model_kwargs, set(chosen.module) - {"n_clusters"})
+    _checks.check_arguments("model_kwargs", model_kwargs, chosen.module)
     _checks.check_arguments("train_kwargs", train_kwargs, _train_arguments(model_cls))
     _checks.check_rng(rng)
     _checks.check_devices(accelerator, devices)

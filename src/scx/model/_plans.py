@@ -50,11 +50,12 @@ class EpochPlan(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam, and the schedule of its learning rate step by step."""
-        optimizer = torch.optim.Adam(self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        # the schedule gives the rate itself, a factor of 1
+        optimizer = torch.optim.Adam(self.module.parameters(), lr=1.0, weight_decay=self.weight_decay)
         n_steps = self.trainer.estimated_stepping_batches
         if self.schedule_epochs is not None:
             n_steps = n_steps * self.schedule_epochs / self.trainer.max_epochs
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step / n_steps) / self.lr)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step / n_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def phases(self) -> list[tuple[float, float]]:
