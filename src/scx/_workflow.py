@@ -96,29 +96,29 @@ def fit_and_annotate(
     models: list[DeepClusteringModel] = []
     embeddings: list[NDArray[np.float32]] = []
     clusterings: list[Clustering] = []
-    try:
-        for train_seed, cluster_seed in zip(seeds[::2], seeds[1::2], strict=False):
-            # 3. train, 4. embed
-            with global_seed(train_seed), _quiet():
-                model_cls.setup_anndata(working, size_factor_key=SIZE_FACTOR)
-                models.append(model_cls(working, recipe=recipe, **module_kwargs))
-                models[-1].train(
+    for train_seed, cluster_seed in zip(seeds[::2], seeds[1::2], strict=False):
+        # 3. train, 4. embed
+        with global_seed(train_seed), _quiet():
+            model_cls.setup_anndata(working, size_factor_key=SIZE_FACTOR)
+            model = model_cls(working, recipe=recipe, **module_kwargs)
+            try:
+                model.train(
                     max_epochs,
                     batch_size=batch_size,
                     **{"enable_progress_bar": sc.settings.verbosity > 0, **trainer},
                 )
-                embeddings.append(models[-1].get_latent_representation())
-            # 5. cluster
-            clusterings.append(cluster_embedding(embeddings[-1], n_clusters, cluster, cluster_seed))
-        clustering, kept = _one_of(clusterings, embeddings, n_clusters, seeds[-1])
-        model, embedding = models[kept], embeddings[kept]
-        if model_dir is not None:
-            with _quiet():
-                model.save(str(model_dir))
-    finally:
-        # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
-        for trained in models:
-            trained.deregister_manager(working)
+                embeddings.append(model.get_latent_representation())
+            finally:
+                # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
+                model.deregister_manager(working)
+        models.append(model)
+        # 5. cluster
+        clusterings.append(cluster_embedding(embeddings[-1], n_clusters, cluster, cluster_seed))
+    clustering, kept = _one_of(clusterings, embeddings, n_clusters, seeds[-1])
+    model, embedding = models[kept], embeddings[kept]
+    if model_dir is not None:
+        with _quiet():
+            model.save(str(model_dir))
 
     # 6. write
     if copy:
