@@ -7,8 +7,12 @@ from typing import Any
 import anndata as ad
 import pytest
 import scanpy as sc
+from hypothesis import settings
 
 import scx
+
+settings.register_profile("scx", deadline=None)  # how long an example takes is no matter of tests
+settings.load_profile("scx")
 
 
 @dataclass(frozen=True)
