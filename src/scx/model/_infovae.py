@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
+from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from scvi.module.base import auto_move_data
 from torch import Tensor, nn
@@ -171,23 +173,21 @@ class InfoVAEModule(DeepClusteringModule):
         return zinb_nll(x, mean, log_dispersion.clamp(*LOG_RATE_RANGE).exp(), dropout_logits)
 
 
-class ClusteringPlan(EpochPlan):
+class TwoPhasePlan(EpochPlan):
     """A first phase without, a second with a clustering loss; one training run.
-
-    The second phase starts from cluster centres by KMeans, and sets a target for every cell that is renewed at intervals.
 
     Parameters
     ----------
     module
-        Its loss is minimised; it has a number of clusters and their centres.
+        Its loss is minimised.
     lr
         Learning rate of the first phase.
     clustering_lr
         Learning rate of the second phase.
     clustering_fraction
-        Part of the epochs that the second phase takes.
+        Part of the epochs that the second phase takes; there is none for a module without a number of clusters.
     refresh_interval
-        Epochs after which the target is renewed.
+        Epochs after which the target of the second phase is renewed.
     tolerance
         δ: training ends when fewer than this part of the cells have changed cluster since the target was last renewed.
     **kwargs
@@ -212,8 +212,6 @@ class ClusteringPlan(EpochPlan):
         self.clustering_fraction = clustering_fraction if module.n_clusters is not None else 0.0
         self.refresh_interval = refresh_interval
         self.tolerance = tolerance
-        self._target: Tensor | None = None
-        self._clusters: Tensor | None = None
 
     @property
     def clustering_epoch(self) -> int:
@@ -225,49 +223,58 @@ class ClusteringPlan(EpochPlan):
         first = self.clustering_epoch / self.trainer.max_epochs
         return [(lr, length) for lr, length in ((self.lr, first), (self.clustering_lr, 1 - first)) if length]
 
-    def on_train_epoch_start(self) -> None:
-        """Find the first centres when the second phase begins, and forget the optimiser's momenta of the first."""
-        if self.current_epoch == self.clustering_epoch:
+
+class ClusteringPhase(Callback):
+    """Second phase of a :class:`TwoPhasePlan`: from centres by KMeans on, a target for every cell, renewed at intervals.
+
+    Parameters
+    ----------
+    model
+        Model in training.
+    """
+
+    def __init__(self, model: "InfoVAE") -> None:
+        self.model = model
+        self._target: Tensor | None = None
+        self._clusters: Tensor | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the first centres when the phase begins, and forget the optimiser's momenta of the first."""
+        if trainer.current_epoch == pl_module.clustering_epoch:
             embedding = self._embedding()
+            module = self.model.module
             seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
-            labels = cluster(embedding.cpu().numpy(), self.module.n_clusters, "kmeans", seed).labels
-            means = [
-                embedding[torch.from_numpy(labels == k).to(embedding.device)].mean(dim=0) for k in np.unique(labels)
-            ]
-            self.module.centers.data[: len(means)] = torch.stack(means)
-            self.optimizers().state.clear()
+            labels = cluster(embedding.cpu().numpy(), module.n_clusters, "kmeans", seed).labels
+            for k in np.unique(labels):
+                module.centers.data[k] = embedding[torch.from_numpy(labels == k).to(embedding.device)].mean(dim=0)
+            pl_module.optimizers().state.clear()
             self._renew_target(embedding)
 
-    def training_step(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return the loss of a batch, with the target of its cells in the second phase."""
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: dict[str, Tensor], batch_idx: int
+    ) -> None:
+        """Add the target of its cells to the batch."""
         if self._target is not None:
-            batch = {**batch, "target": self._target[batch[ROW_KEY]]}
-        return super().training_step(batch)
+            batch["target"] = self._target[batch[ROW_KEY]]
 
-    def on_train_epoch_end(self) -> None:
-        """Log the losses; renew the target when it is due, and end training when the clusters have settled."""
-        super().on_train_epoch_end()
-        trained = self.current_epoch + 1 - self.clustering_epoch
-        if trained > 0 and trained % self.refresh_interval == 0 and self.current_epoch + 1 < self.trainer.max_epochs:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Renew the target when it is due, and end training when the clusters have settled."""
+        trained = trainer.current_epoch + 1 - pl_module.clustering_epoch
+        if trained > 0 and trained % pl_module.refresh_interval == 0 and trainer.current_epoch + 1 < trainer.max_epochs:
             changed = self._renew_target(self._embedding())
-            self.trainer.should_stop = self.trainer.should_stop or changed < self.tolerance
+            trainer.should_stop = trainer.should_stop or changed < pl_module.tolerance
 
     def _renew_target(self, embedding: Tensor) -> float:
         """Set the target from the current assignment of all cells; return the part of them that changed cluster."""
         with torch.no_grad():
-            assignment = student_t(embedding, self.module.centers)
+            assignment = student_t(embedding, self.model.module.centers)
         before, self._clusters = self._clusters, assignment.argmax(dim=1)
         self._target = sharpened_target(assignment)
         return 1.0 if before is None else (self._clusters != before).float().mean().item()
 
-    @torch.no_grad()
     def _embedding(self) -> Tensor:
         """Embed all cells in their order, shape (n_cells, n_latent)."""
-        self.module.eval()
-        batches = self.trainer.datamodule.all_rows_dataloader()
-        embedding = torch.cat([self.module.embed(tensors) for tensors in batches])
-        self.module.train()
-        return embedding
+        return self.model.embed_while_training(np.arange(self.model.adata.n_obs))
 
 
 class InfoVAE(DeepClusteringModel):
@@ -296,7 +303,7 @@ class InfoVAE(DeepClusteringModel):
     """
 
     _module_cls = InfoVAEModule
-    _training_plan_cls = ClusteringPlan
+    _training_plan_cls = TwoPhasePlan
     _data_splitter_cls = RowSplitter
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "default": Recipe(
@@ -432,3 +439,6 @@ class InfoVAE(DeepClusteringModel):
         expression = self._of_cells(self.module.expression, adata, indices, batch_size)
         names = adata.obs_names if indices is None else adata.obs_names[np.asarray(indices)]
         return pd.DataFrame(expression, index=names, columns=adata.var_names)
+
+    def _callbacks(self) -> list[Callback]:
+        return [] if self.module.n_clusters is None else [ClusteringPhase(self)]

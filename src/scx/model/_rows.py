@@ -1,7 +1,5 @@
 """Batches that tell which cells they hold."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,9 +37,3 @@ class RowSplitter(DataSplitter):
         """Return training batches with row numbers."""
         loader = super().train_dataloader()
         return DataLoader(RowDataset(loader.dataset), sampler=loader.sampler, batch_size=None)
-
-    def all_rows_dataloader(self) -> Any:
-        """Return batches of every cell, in order."""
-        return self.data_loader_cls(
-            self.adata_manager, indices=np.arange(self.adata_manager.adata.n_obs), **self.data_loader_kwargs
-        )
