@@ -6,7 +6,7 @@ PYTHON ?= $(shell python3 -c 'import sys; sys.exit(sys.version_info < (3, 12))' 
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # Small networks on small batches do not profit from threads, and stall when threads outnumber free cores.
-ENV    := OMP_NUM_THREADS=1 MPLBACKEND=Agg
+ENV    := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 MPLBACKEND=Agg
 
 help:
 	@echo "make demo   run every method on 700 real cells: a table and a UMAP figure"

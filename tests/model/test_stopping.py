@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -45,18 +47,14 @@ def test_instability_of_a_few_cells():
     assert instability(embedding, torch.randn(4, 2)) == 0  # each has all others as neighbours
 
 
-def test_stops_once_the_embedding_has_settled(method, pbmc):
-    """Where no step changes a weight, training ends when the patience does, or once batch statistics have settled."""
-    frozen = {
-        "early_stopping": True,
-        "early_stopping_patience": 3,
-        "early_stopping_min_delta": 0.05,
-        "plan_kwargs": {"lr": 0.0},
-    }
-    method.run(pbmc, max_epochs=40, train_kwargs=frozen)
+def test_stops_once_the_embedding_has_settled(method, pbmc, monkeypatch):
+    """All neighbours change in the first five epochs, none later: the sixth is the last that falls, and patience is five more."""
+    course = itertools.chain(range(6), itertools.repeat(5))
+    monkeypatch.setattr(Instability, "_find_neighbors", lambda _: torch.full((10, 1), next(course)))
+    method.run(pbmc, max_epochs=40, train_kwargs={"early_stopping": True, "early_stopping_patience": 5})
     history = pbmc.uns[method.name]["history"]
-    assert len(history["loss"]) < 40
-    assert len(history["instability"]) == len(history["loss"])
+    np.testing.assert_array_equal(history["instability"], [1.0] * 5 + [0.0] * 6)
+    assert len(history["loss"]) == 11
 
 
 def test_watching_does_not_change_the_result(method, pbmc):
