@@ -54,6 +54,15 @@ def check_positive_int(name: str, value: Any, *, minimum: int = 1, maximum: int 
         raise ValueError(msg)
 
 
+def check_epochs(name: str, epochs: Any, max_epochs: int) -> None:
+    """Raise unless `epochs` lists epochs of a training of `max_epochs`, counted from 1, or 0 for the moment before it."""
+    if isinstance(epochs, str | Mapping) or not isinstance(epochs, Iterable):
+        msg = f"`{name}` must list epochs, such as [1, 5, 20]; got {epochs!r}."
+        raise TypeError(msg)
+    for epoch in epochs:
+        check_positive_int(name, epoch, minimum=0, maximum=max_epochs, why=" (the number of epochs)")
+
+
 def check_n_clusters(n_clusters: Any, n_obs: int) -> None:
     """Raise unless `n_clusters` is None or a number of clusters that `n_obs` cells can form."""
     if n_clusters is not None:

@@ -41,7 +41,8 @@ model_dir
 model_kwargs
     Further arguments of the module, see the model.
 train_kwargs
-    Further arguments of the model's ``train``, and of :class:`scvi.train.Trainer`.
+    Further arguments of the model's ``train``, and of :class:`scvi.train.Trainer`. ``{"snapshot_epochs": [1, 5, 20]}`` keeps
+    the embedding after these epochs.
 copy
     Return an annotated copy instead of writing to `adata`."""
 
@@ -57,8 +58,13 @@ None if ``copy=False``, else the annotated copy. Sets the following fields:
     With several runs: how far they agree on the cell, see :func:`scx.tl.consensus`.
 ``adata.obsm[f"X_{key_added}"]`` : float32, cells × n_latent
     Embedding; with several runs, that of the run which agrees most with the consensus, as is the model that is saved.
+``adata.obsm[f"X_{key_added}_snapshots"]`` : float32, cells × epochs × n_latent
+    With ``snapshot_epochs``: the embedding after each of these epochs, as it would be had training ended there.
+``adata.obsm[f"{key_added}_snapshots"]`` : int32, cells × epochs
+    Its clusters, found as those in ``obs`` and with the same k; 0 is the largest. The epochs are in
+    ``adata.uns[key_added]["snapshots"]``; those that early stopping left out are missing.
 ``adata.uns[key_added]`` : dict
-    ``params``, ``history`` (each loss by epoch), ``n_clusters`` (``chosen``, ``reason``, and where k was not given the curves
+    ``params``, ``history`` (each loss by epoch), ``phases`` (their first epochs, where there are several), ``n_clusters`` (``chosen``, ``reason``, and where k was not given the curves
     ``stability``, ``separation``, ``score`` over the numbers ``tried``), ``cluster`` (the algorithm used), ``scx_version``."""
 
 RAISES = """\

@@ -33,6 +33,16 @@ class Keys:
         return f"X_{self.key_added}"
 
     @property
+    def snapshot_embeddings(self) -> str:
+        """Array of ``obsm``: embedding of each cell after chosen epochs, cells × epochs × dimensions."""
+        return f"X_{self.key_added}_snapshots"
+
+    @property
+    def snapshot_clusters(self) -> str:
+        """Array of ``obsm``: cluster of each cell after chosen epochs, cells × epochs."""
+        return f"{self.key_added}_snapshots"
+
+    @property
     def uns(self) -> str:
         """Entry of ``uns``: how the result came about."""
         return self.key_added
@@ -45,5 +55,7 @@ class Keys:
             ("obs", self.confidence),
             ("obs", self.agreement),
             ("obsm", self.embedding),
+            ("obsm", self.snapshot_embeddings),
+            ("obsm", self.snapshot_clusters),
             ("uns", self.uns),
         )

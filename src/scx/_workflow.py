@@ -116,6 +116,12 @@ def fit_and_annotate(
         clusterings.append(cluster_embedding(embeddings[-1], n_clusters, cluster, cluster_seed))
     clustering, kept = _one_of(clusterings, embeddings, n_clusters, seeds[-1])
     model, embedding = models[kept], embeddings[kept]
+    # What was kept of the training is clustered as its end was.
+    found = int(clusterings[kept].info["n_clusters"]["chosen"])
+    snapshots = {
+        epoch: (moment, cluster_embedding(moment, found, cluster, seeds[2 * kept + 1]).labels)
+        for epoch, moment in model.snapshots.items()
+    }
     if model_dir is not None:
         with _quiet():
             model.save(str(model_dir))
@@ -132,6 +138,7 @@ def fit_and_annotate(
         "n_top_genes": n_top_genes,
         "n_genes": working.n_vars,
         "max_epochs": len(history["loss"]),
+        "stopped_early": len(history["loss"]) < model.trainer.max_epochs,
         "batch_size": batch_size or chosen.train["batch_size"],
         "n_runs": n_runs,
         "rng": rng if isinstance(rng, int | np.integer) else None,
@@ -139,8 +146,12 @@ def fit_and_annotate(
         "model_kwargs": {**chosen.module, **module_kwargs},
         "train_kwargs": train_kwargs,
     }
-    write(adata, keys, embedding=embedding, clustering=clustering, record={"params": settings, "history": history})
-    _log_finished(start, keys, clustering, f"{keys.embedding!r}, embedding (adata.obsm)")
+    record = {"params": settings, "history": history, "phases": model.phase_starts or None}
+    write(adata, keys, embedding=embedding, clustering=clustering, record=record, snapshots=snapshots)
+    added = [f"{keys.embedding!r}, embedding (adata.obsm)"]
+    if snapshots:
+        added.append(f"{keys.snapshot_embeddings!r}, {keys.snapshot_clusters!r}, the same after epochs (adata.obsm)")
+    _log_finished(start, keys, clustering, *added)
     return adata if copy else None
 
 

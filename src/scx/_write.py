@@ -20,6 +20,7 @@ def write(
     clustering: Clustering,
     record: Mapping[str, Any],
     embedding: NDArray[np.float32] | None = None,
+    snapshots: Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None,
 ) -> None:
     """Write clusters, confidence, and the record of the run; what an earlier run told of its clusters is removed.
 
@@ -35,6 +36,9 @@ def write(
         What ``uns`` shall hold, beside what the clustering tells and the version; entries that are None are left out.
     embedding
         Shape (n_cells, n_latent); None where there is none to write.
+    snapshots
+        Embedding, shape (n_cells, n_latent), and cluster of each cell, shape (n_cells,), after epochs of training; None where
+        none were taken.
     """
     names = [str(label) for label in range(clustering.n_clusters)]
     adata.obs[keys.clusters] = pd.Categorical.from_codes(clustering.labels, categories=pd.Index(names))
@@ -45,6 +49,14 @@ def write(
             del adata.obs[name]
     if embedding is not None:
         adata.obsm[keys.embedding] = embedding
+    if snapshots:
+        embeddings, labels = zip(*snapshots.values(), strict=True)
+        adata.obsm[keys.snapshot_embeddings] = np.stack(embeddings, axis=1)
+        adata.obsm[keys.snapshot_clusters] = np.stack(labels, axis=1).astype(np.int32)
+        record = {**record, "snapshots": list(snapshots)}
+    else:
+        for name in (keys.snapshot_embeddings, keys.snapshot_clusters):
+            adata.obsm.pop(name, None)
     adata.uns[keys.uns] = _plain({**record, **clustering.info, "scx_version": __version__})
 
 

@@ -1,7 +1,8 @@
 """What the models share on top of scvi-tools."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,7 +19,10 @@ from scvi.module.base import BaseModuleClass, auto_move_data
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from scx._checks import check_epochs
+
 from ._normalize import LogNormalize
+from ._snapshots import Snapshots
 from ._stopping import EARLY_STOPPING, Instability
 
 INFERENCE_BATCH_SIZE = 4096
@@ -91,6 +95,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
     """
 
     recipes: ClassVar[Mapping[str, Recipe]]
+    snapshots: dict[int, NDArray[np.float32]]
+    """Embeddings of all training cells after epochs, kept where :meth:`train` was asked to."""
     _module_cls: type[DeepClusteringModule]
 
     def __init__(
@@ -104,6 +110,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         super().__init__(adata, registry)
         self.module = self._module_cls(self.summary_stats.n_vars, **{**self.recipes[recipe].module, **module_kwargs})
         self.recipe_ = recipe
+        self.snapshots = {}
         self._model_summary_string = f"{type(self).__name__} model with recipe {recipe!r}"
         self.init_params_ = self._get_init_params(locals())
 
@@ -144,6 +151,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         devices: int | list[int] | str = "auto",
         plan_kwargs: Mapping[str, Any] | None = None,
         early_stopping: bool = False,
+        snapshot_epochs: Collection[int] = (),
         callbacks: Sequence[Callback] = (),
         **trainer_kwargs: Any,
     ) -> None:
@@ -164,6 +172,9 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
             Stop when the neighbourhoods of cells in the embedding no longer change less from epoch to epoch, see
             :class:`~scx.model._stopping.Instability`: when this ``instability`` has not fallen by 0.01
             (``early_stopping_min_delta``) in 10 epochs (``early_stopping_patience``). Each epoch of the history has its value.
+        snapshot_epochs
+            Epochs, counted from 1, at whose end the embedding of all cells is kept in `snapshots`; 0 is before the first step.
+            The run takes the same course as without.
         callbacks
             Further callbacks of Lightning.
         **trainer_kwargs
@@ -177,12 +188,17 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         if max_epochs is None:
             n_steps = n_obs // batch_size + (ragged > 0 and not drop_last)
             max_epochs = max(recipe["max_epochs"], math.ceil(recipe["min_steps"] / n_steps))
+        check_epochs("snapshot_epochs", snapshot_epochs, max_epochs)
         if not self.is_trained:
             self._fit_normalization()
         callbacks = [*callbacks, *self._callbacks()]
         if early_stopping:
             callbacks.append(Instability(self))
             trainer_kwargs = {**EARLY_STOPPING, **trainer_kwargs}
+        if len(snapshot_epochs):
+            watch = Snapshots(self, snapshot_epochs)
+            callbacks.append(watch)
+            self.snapshots = watch.embeddings
         super().train(
             max_epochs=max_epochs,
             accelerator=accelerator,
@@ -253,6 +269,34 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
                 return self._over(self.module.embed, self._batches(self.adata, cells))
         finally:
             self.module.train()
+
+    def snapshot(self) -> NDArray[np.float32]:
+        """Return the embedding of all cells as it would be if training ended now, and leave the run as it was.
+
+        Returns
+        -------
+        Embedding, shape (n_cells, n_latent).
+        """
+        with torch.random.fork_rng(devices=[]), self._statistics_restored():
+            if self.recipes[self.recipe_].train["settle_batch_norm"]:
+                self._settle_batch_norm()
+            return self.embed_while_training(np.arange(self.adata.n_obs)).cpu().numpy()
+
+    @contextmanager
+    def _statistics_restored(self) -> Iterator[None]:
+        """Restore the running statistics of the encoder's batch normalisation on leaving."""
+        before = {name: buffer.clone() for name, buffer in self.module.encoder.named_buffers()}
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, buffer in self.module.encoder.named_buffers():
+                    buffer.copy_(before[name])
+
+    @property
+    def phase_starts(self) -> dict[str, int]:
+        """First epoch, counted from 1, of each phase of the last training; empty where it had but one."""
+        return self.trainer.lightning_module.phase_starts()
 
     @staticmethod
     def _over(function: Callable[[dict[str, Tensor]], Tensor], batches: Iterator[dict[str, Tensor]]) -> Tensor:

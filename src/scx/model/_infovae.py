@@ -223,6 +223,11 @@ class TwoPhasePlan(EpochPlan):
         first = self.clustering_epoch / self.trainer.max_epochs
         return [(lr, length) for lr, length in ((self.lr, first), (self.clustering_lr, 1 - first)) if length]
 
+    def phase_starts(self) -> dict[str, int]:
+        """Return the first epoch, counted from 1, of each phase."""
+        second = self.clustering_epoch + 1
+        return {"autoencoder": 1, "clustering": second} if second <= self.trainer.max_epochs else {}
+
 
 class ClusteringPhase(Callback):
     """Second phase of a :class:`TwoPhasePlan`: from centres by KMeans on, a target for every cell, renewed at intervals.

@@ -62,6 +62,10 @@ class EpochPlan(pl.LightningModule):
         """Return the learning rate of each phase of training and the part of the steps that it takes."""
         return [(self.lr, 1.0)]
 
+    def phase_starts(self) -> dict[str, int]:
+        """Return the first epoch, counted from 1, of each named phase; nothing where there is but one."""
+        return {}
+
     def _rate(self, progress: float) -> float:
         """Return the learning rate when a part `progress` of the steps is done; the schedule starts anew in every phase."""
         phases = self.phases()
