@@ -1,7 +1,7 @@
 """Deep clustering of single-cell RNA-seq for scanpy users.
 
-``scx.tl`` holds the methods, ``scx.model`` the models behind them, ``scx.metrics`` scores of embeddings and clusterings,
-``scx.datasets`` small data to try them on.
+``scx.tl`` holds the methods, ``scx.pl`` plots of what they find, ``scx.model`` the models behind them, ``scx.metrics`` scores of
+embeddings and clusterings, ``scx.datasets`` small data to try them on.
 The namespaces are imported on first use: ``import scx`` alone loads neither torch nor scvi-tools nor scanpy.
 """
 
@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import datasets, metrics, model, tl
+    from . import datasets, metrics, model, pl, tl
 
-__all__ = ["__version__", "datasets", "metrics", "model", "tl"]
+__all__ = ["__version__", "datasets", "metrics", "model", "pl", "tl"]
 
 __version__ = version("scx")
 

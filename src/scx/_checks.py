@@ -22,13 +22,13 @@ MAX_LOG_VALUE = 20.0
 """Largest value that logarithms of expression take: log2 of one million (counts per million of a single gene)."""
 
 
-def check_anndata(adata: Any, *, min_vars: int = MIN_GENES) -> None:
-    """Raise unless `adata` is an AnnData with enough cells, and at least `min_vars` genes."""
+def check_anndata(adata: Any, *, min_obs: int = MIN_CELLS, min_vars: int = MIN_GENES) -> None:
+    """Raise unless `adata` is an AnnData with at least `min_obs` cells and `min_vars` genes."""
     if not isinstance(adata, AnnData):
         msg = f"Expected an AnnData as first argument, got {type(adata).__name__}."
         raise TypeError(msg)
-    if adata.n_obs < MIN_CELLS:
-        msg = f"`adata` has {adata.n_obs} cells; training needs at least {MIN_CELLS}."
+    if adata.n_obs < min_obs:
+        msg = f"`adata` has {adata.n_obs} cells; training needs at least {min_obs}."
         raise ValueError(msg)
     if adata.n_vars < min_vars:
         msg = f"`adata` has {adata.n_vars} genes; training needs at least {min_vars}."
@@ -69,7 +69,7 @@ def check_n_clusters(n_clusters: Any, n_obs: int) -> None:
         check_positive_int("n_clusters", n_clusters, minimum=2, maximum=n_obs, why=" (the number of cells)")
 
 
-def check_in(where: str, key: Any, held: Iterable[str]) -> None:
+def check_in(where: str, key: Any, held: Iterable[Any]) -> None:
     """Raise unless `key` names an entry of ``adata.obs``, ``adata.obsm`` or whatever `where` says, which `held` lists."""
     if key not in list(held):
         msg = f"Unknown key {key!r}: `adata.{where}` holds {', '.join(map(repr, held)) or 'nothing'}."

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from anndata import AnnData
 from scanpy._utils import _empty
 
 MASK_VAR_DEFAULT: Any = _empty
@@ -13,3 +14,10 @@ def parse_devices(accelerator: str, devices: int | list[int] | str) -> None:
     from scvi.model._utils import parse_device_args
 
     parse_device_args(accelerator=accelerator, devices=devices, return_device="torch")
+
+
+def fill_colors(adata: AnnData, key: str) -> None:
+    """Set ``uns[f"{key}_colors"]`` to the palette that scanpy takes for the categories of ``obs[key]``."""
+    from scanpy.plotting._utils import set_default_colors_for_categorical_obs
+
+    set_default_colors_for_categorical_obs(adata, key)

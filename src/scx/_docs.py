@@ -71,11 +71,28 @@ RAISES = """\
 ValueError, TypeError
     If an argument or the counts cannot be used, before any training; the message says what to do, `adata` stays as it was."""
 
+PLOT_PARAMETERS = """\
+ax
+    Axes to draw into; several panels divide it. None makes a figure.
+show
+    Show the figure; None does what ``sc.settings.autoshow`` says.
+return_fig
+    Return the figure, and do not show it."""
+
+PLOT_RETURNS = """\
+The Axes if ``show=False``, a list of them where there are several panels; the figure if ``return_fig=True``; else None."""
+
 
 def document[F: Callable](function: F) -> F:
-    """Put the shared paragraphs in place of ``{parameters}``, ``{returns}`` and ``{raises}`` in a docstring."""
+    """Put the shared paragraphs in place of their names in braces in a docstring: ``{parameters}``, ``{returns}``, ..."""
     if function.__doc__:  # none under python -OO
-        blocks = {"parameters": PARAMETERS, "returns": RETURNS, "raises": RAISES}
+        blocks = {
+            "parameters": PARAMETERS,
+            "returns": RETURNS,
+            "raises": RAISES,
+            "plot_parameters": PLOT_PARAMETERS,
+            "plot_returns": PLOT_RETURNS,
+        }
         doc = function.__doc__
         for name, block in blocks.items():
             doc = doc.replace(f"    {{{name}}}", indent(block, "    "))

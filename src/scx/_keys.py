@@ -28,6 +28,11 @@ class Keys:
         return f"{self.key_added}_agreement"
 
     @property
+    def prediction(self) -> str:
+        """Column of ``obs``: reference label that a method which learns from labels predicts for each cell."""
+        return f"{self.key_added}_prediction"
+
+    @property
     def embedding(self) -> str:
         """Array of ``obsm``: embedding of each cell."""
         return f"X_{self.key_added}"

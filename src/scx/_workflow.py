@@ -129,7 +129,8 @@ def fit_and_annotate(
     # 6. write
     if copy:
         adata = adata.to_memory() if adata.isbacked else adata.copy()
-    history = {name: curve[name].to_numpy(dtype=float) for name, curve in model.history.items()}
+    epochs = model.history["loss"].index  # a loss that begins in a later phase is NaN before
+    history = {name: curve[name].reindex(epochs).to_numpy(dtype=float) for name, curve in model.history.items()}
     settings = {
         "method": model_cls.__name__,
         "recipe": recipe,

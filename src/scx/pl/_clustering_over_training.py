@@ -1,0 +1,176 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from scx import _checks, metrics
+from scx._docs import document
+from scx._keys import Keys
+
+from ._figure import (
+    COLUMN,
+    TINY,
+    Drawn,
+    finish,
+    label,
+    legend_beside,
+    legend_width,
+    make_panels,
+    matched,
+    method_of,
+    plain,
+    read_categories,
+    read_colors,
+    read_record,
+    styles,
+)
+from ._scatter import draw_cells, umap
+
+PANEL = 1.3
+"""Width and height of a panel in inches."""
+SCORES = {"ari": "ARI", "nmi": "NMI", "acc": "ACC"}
+"""Scores against labels, as :func:`scx.metrics.clustering_report` names them."""
+
+
+@document
+def clustering_over_training(
+    adata: AnnData,
+    key: str,
+    *,
+    labels_key: str | None = None,
+    epochs: Sequence[int] | None = None,
+    max_cells: int = 3000,
+    rng: int = 0,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool | None = None,
+    **kwargs: Any,
+) -> Drawn:
+    """Draw how clusters form in training: layouts and clusters after some epochs, and scores where there are labels.
+
+    Figures 3 and 4 of :cite:t:`Jiang2023`. Each layout is a UMAP of the embedding of that epoch, which starts from the one before, so that
+    cells can be followed. Each cluster has the colour of the final one that it shares most cells with, one to one.
+
+    Parameters
+    ----------
+    adata
+        Cells × genes, with the result of a method that was called with ``train_kwargs={"snapshot_epochs": [...]}``.
+    key
+        Name under which the method wrote, its `key_added`.
+    labels_key
+        Column of ``obs`` with reference labels: adds a row of panels coloured by them, and the adjusted Rand index (ARI),
+        mutual information (NMI) and accuracy (ACC) of the clusters over epochs.
+    epochs
+        Epochs with a panel; None for all that were kept. The scores are of all that were kept.
+    max_cells
+        Cells that are drawn, a random sample of more. The scores are of all.
+    rng
+        Seed of the sample and of the UMAPs.
+    {plot_parameters}
+    **kwargs
+        Arguments of :func:`scanpy.pl.embedding`.
+
+    Returns
+    -------
+    {plot_returns}
+
+    Raises
+    ------
+    ValueError
+        If no snapshots were kept under `key`, with the call that keeps them, or there are no such labels or epochs.
+
+    Examples
+    --------
+    >>> import scx
+    >>> adata = scx.datasets.pbmc68k_reduced()
+    >>> scx.tl.contrastive(adata, n_clusters=8, train_kwargs={"snapshot_epochs": [0, 2, 10, 30]})
+    >>> scx.pl.clustering_over_training(adata, "contrastive", labels_key="bulk_labels")
+    """
+    keys = Keys(key)
+    record = read_record(adata, key)
+    if "snapshots" not in record or keys.snapshot_embeddings not in adata.obsm:
+        call = f'{method_of(key).removesuffix(")")}, train_kwargs={{"snapshot_epochs": [0, 5, 20]}})'
+        msg = f"No snapshots were kept of the training under {key!r}. Have them kept with `{call}`."
+        raise ValueError(msg)
+    kept = [int(epoch) for epoch in record["snapshots"]]
+    for epoch in kept if epochs is None else epochs:
+        _checks.check_in(f"uns[{key!r}]['snapshots']", epoch, kept)
+    if labels_key is not None:
+        read_categories(adata, labels_key)
+    shown = [i for i, epoch in enumerate(kept) if epochs is None or epoch in epochs]
+
+    cells = np.sort(np.random.default_rng(rng).permutation(adata.n_obs)[:max_cells])
+    clusters = _named_as_the_last(adata.obsm[keys.snapshot_clusters], read_categories(adata, keys.clusters, what="key"))
+    light = AnnData(obs=pd.DataFrame(index=adata.obs_names[cells]))
+    light.uns[f"{key}_colors"] = list(read_colors(adata, key).values())
+    rows = [key] if labels_key is None else [key, labels_key]
+    if labels_key is not None:
+        light.obs[labels_key] = read_categories(adata, labels_key).iloc[cells]
+        light.uns[f"{labels_key}_colors"] = [
+            read_colors(adata, labels_key)[name] for name in light.obs[labels_key].cat.categories
+        ]
+
+    names = {row: list((clusters[0] if row == key else light.obs[row]).cat.categories) for row in rows}
+    beside = max(legend_width(each, PANEL) for each in names.values())
+    width = max(COLUMN, PANEL * len(shown) + beside + 0.3)
+    heights = [PANEL] * len(rows) + [1.3] * (labels_key is not None)
+    fig, axes = make_panels(ax, len(heights), 1, size=(width, sum(heights) + 0.9), height_ratios=heights)
+    lines = [make_panels(axis, 1, len(shown), size=(0, 0))[1].reshape(-1) for axis in axes[: len(rows), 0]]
+
+    layout = None
+    for column, i in enumerate(shown):
+        layout = umap(np.asarray(adata.obsm[keys.snapshot_embeddings])[cells, i], start=layout, rng=rng)
+        light.obs[key] = clusters[i].iloc[cells].to_numpy()
+        light.obs[key] = light.obs[key].astype(clusters[i].dtype)
+        for line, row in zip(lines, rows, strict=True):
+            panel = line[column]
+            draw_cells(panel, light, "umap", layout, row, title="", height=PANEL, legend_loc="none", **kwargs)
+            title = ("before training" if kept[i] == 0 else f"epoch {kept[i]}") if line is lines[0] else ""
+            label(panel, title=title, x="", y=f"{row}\n(UMAP)" if column == 0 else "")
+            if column == len(shown) - 1:
+                _legend(panel, names[row], read_colors(light, row))
+    drawn = [panel for line in lines for panel in line]
+    if labels_key is not None:
+        _draw_scores(axes[-1, 0], adata, labels_key, kept, clusters)
+        drawn.append(axes[-1, 0])
+    return finish(fig, drawn, show, return_fig)
+
+
+def _named_as_the_last(codes: np.ndarray, final: pd.Series) -> list[pd.Series]:
+    """Return the clusters of each epoch under the names of the final ones that they are paired with."""
+    named = []
+    for column in np.asarray(codes).T:
+        clusters = pd.Series(pd.Categorical(column), index=final.index)
+        table = matched(clusters, final)
+        pairs = dict(zip(table.index, table.columns, strict=False))
+        extra = [f"+{i + 1}" for i in range(len(table.index) - len(pairs))]  # more clusters than there were in the end
+        names = {**pairs, **dict(zip(list(table.index)[len(pairs) :], extra, strict=True))}
+        categories = [*final.cat.categories, *extra]
+        named.append(
+            pd.Series(pd.Categorical([names[code] for code in column], categories=categories), index=final.index)
+        )
+    return named
+
+
+def _legend(ax: Axes, names: list[Any], colors: dict[Any, str]) -> None:
+    for name in names:
+        ax.scatter([], [], color=colors[name], label=str(name))
+    legend_beside(ax, PANEL)
+
+
+def _draw_scores(ax: Axes, adata: AnnData, labels_key: str, epochs: list[int], clusters: list[pd.Series]) -> None:
+    """Draw the scores of the clusters against the labels over epochs."""
+    columns = {str(epoch): each.to_numpy() for epoch, each in zip(epochs, clusters, strict=True)}
+    scored = AnnData(obs=pd.DataFrame({**columns, "labels": adata.obs[labels_key].to_numpy()}, index=adata.obs_names))
+    report = metrics.clustering_report(scored, "labels", list(columns))
+    for (name, text), style in zip(SCORES.items(), styles(len(SCORES)), strict=True):
+        ax.plot(epochs, report[name], label=text, **style)
+    ax.set_ylim(min(0, report[list(SCORES)].to_numpy().min()), 1.02)
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    plain(ax)
+    label(ax, x="epoch", y=f"agreement with\n{labels_key}")
+    ax.legend(fontsize=TINY, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), handlelength=2.8)

@@ -1,0 +1,95 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+
+from scx._docs import document
+from scx._keys import Keys
+
+from ._figure import COLUMN, Drawn, finish, make_panels, read_embedding
+from ._scatter import check_colors, draw_cells, find_layout, room_beside
+
+HEIGHT = 2.4
+"""Height of a panel in inches."""
+
+
+@document
+def embedding(
+    adata: AnnData,
+    key: str,
+    *,
+    color: str | Sequence[str] | None = None,
+    basis: str | None = None,
+    ncols: int = 2,
+    title: str | Sequence[str] | None = None,
+    legend_loc: str | None = None,
+    rng: int = 0,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool | None = None,
+    **kwargs: Any,
+) -> Drawn:
+    """Draw the embedding of a method in two dimensions, coloured by its clusters and whatever else is asked for.
+
+    Parameters
+    ----------
+    adata
+        Cells × genes, with an embedding of scx. Only palettes are written to it, and a layout that `basis` names.
+    key
+        Name under which the method wrote, its `key_added`.
+    color
+        Columns of ``obs`` or genes, one panel each; None for the clusters.
+    basis
+        Array of ``obsm`` with the layout; if it is not there, neighbours and UMAP are computed and stored under this name.
+        None takes ``X_{key}`` itself if it has two dimensions, else ``obsm[f"X_umap_{key}"]``, else ``obsm["X_umap"]`` if
+        ``uns["neighbors"]`` says that it rests on ``X_{key}``, and computes a UMAP on a copy, which is not kept, if there is
+        none.
+    ncols
+        Panels side by side.
+    title
+        Title of each panel; None for the names in `color`.
+    legend_loc
+        As in :func:`scanpy.pl.embedding`. None writes short names, such as those of clusters, onto the data, and lists long
+        ones beside it.
+    rng
+        Seed of a UMAP that is computed.
+    {plot_parameters}
+    **kwargs
+        Arguments of :func:`scanpy.pl.embedding`, such as ``size``, ``palette`` or ``groups``.
+
+    Returns
+    -------
+    {plot_returns}
+
+    Raises
+    ------
+    ValueError
+        If there is no embedding under `key`, with the call that computes it, or a name in `color` is unknown.
+
+    Examples
+    --------
+    >>> import scx
+    >>> adata = scx.datasets.pbmc68k_reduced()
+    >>> scx.tl.contrastive(adata, n_clusters=8)
+    >>> scx.pl.embedding(adata, "contrastive", color=["contrastive", "bulk_labels"], basis="X_umap_contrastive")
+    """
+    read_embedding(adata, key)
+    colors = [Keys(key).clusters] if color is None else [color] if isinstance(color, str) else list(color)
+    check_colors(adata, colors)
+    titles = [None] * len(colors) if title is None else [title] if isinstance(title, str) else list(title)
+    name, layout = find_layout(adata, Keys(key).embedding, basis=basis, rng=rng)
+    n_cols = min(ncols, len(colors))
+    n_rows = -(-len(colors) // n_cols)
+    beside = [room_beside(adata.obs[each], legend_loc, HEIGHT) if each in adata.obs else 0.7 for each in colors]
+    widths = np.zeros((n_rows, n_cols))
+    widths.flat[: len(colors)] = beside
+    columns = widths.max(axis=0) + 2.5
+    size = (max(columns.sum(), COLUMN), (HEIGHT + 0.5) * n_rows)
+    fig, axes = make_panels(ax, n_rows, n_cols, size=size)
+    for panel, each, heading in zip(axes.flat, colors, titles, strict=False):
+        draw_cells(panel, adata, name, layout, each, title=heading, height=HEIGHT, legend_loc=legend_loc, **kwargs)
+    for panel in axes.flat[len(colors) :]:
+        panel.remove()
+    return finish(fig, list(axes.flat[: len(colors)]), show, return_fig)

@@ -1,0 +1,337 @@
+"""What the plots share: panels, fonts, colours, the check of keys, and how a plot ends."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from anndata import AnnData
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.gridspec import GridSpec
+from matplotlib.textpath import TextPath
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from scx import _checks
+from scx._compat import fill_colors
+from scx._keys import Keys
+
+type Drawn = Figure | Axes | list[Axes] | None
+"""What a plot returns."""
+
+COLUMN = 3.5
+"""Width in inches of one column of a journal."""
+SMALL = "small"
+"""Size of the text of axes, relative to matplotlib's ``font.size``."""
+TINY = "x-small"
+"""Size of ticks and legends."""
+LINES = ("-", "--", "-.", ":")
+"""Line styles, so that curves are told apart without their colours."""
+MARKERS = "osD^vPX*<>"
+"""Markers, likewise."""
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+"""Colours of curves, distinct with every kind of colour vision, from dark to light and back (Okabe and Ito)."""
+ON_DATA = "scx: on data"
+"""Mark of texts that stand on the data, which are moved apart in the end."""
+SEQUENTIAL = "cividis"
+"""Colour map of numbers: the same order in greyscale and with every kind of colour vision."""
+
+
+# ----- keys
+
+
+def method_of(key: str) -> str:
+    """Return the call that computes what is written under `key`."""
+    from scx import tl
+
+    return f"scx.tl.{key}(adata)" if key in tl.__all__ else f"scx.tl.contrastive(adata, key_added={key!r})"
+
+
+def read_record(adata: AnnData, key: str, *entries: str) -> Mapping[str, Any]:
+    """Return ``adata.uns[key]``; raise unless scx wrote it, and it has the `entries`."""
+    _check_anndata(adata)
+    found = adata.uns.get(Keys(key).uns)
+    if not isinstance(found, Mapping) or "scx_version" not in found:
+        known = [name for name, entry in adata.uns.items() if isinstance(entry, Mapping) and "scx_version" in entry]
+        msg = (
+            f"There is no result of scx under the key {key!r}. Compute it with `{method_of(key)}`. "
+            f"`adata` holds results under {', '.join(map(repr, known)) or 'no key'}."
+        )
+        raise ValueError(msg)
+    for entry in entries:
+        if entry not in found:
+            msg = f"`adata.uns[{key!r}]` has no {entry!r}. Compute it with `{method_of(key)}`."
+            raise ValueError(msg)
+    return found
+
+
+def read_embedding(adata: AnnData, key: str) -> NDArray:
+    """Return the embedding under `key`; raise with the call that computes it."""
+    _check_anndata(adata)
+    name = Keys(key).embedding
+    if name not in adata.obsm:
+        msg = f"There is no embedding `adata.obsm[{name!r}]`. Compute it with `{method_of(key)}`."
+        raise ValueError(msg)
+    return _checks.check_embedding(adata, name)
+
+
+def read_categories(adata: AnnData, name: str, *, what: str = "labels_key") -> pd.Series:
+    """Return a column of ``obs`` as categories without unused ones; raise unless it is there.
+
+    Parameters
+    ----------
+    adata
+        Not changed.
+    name
+        Name of the column.
+    what
+        ``"labels_key"`` for reference labels, ``"key"`` for clusters of scx, for the message.
+    """
+    _check_anndata(adata)
+    if name not in adata.obs:
+        if what == "key":
+            msg = f"There are no clusters `adata.obs[{name!r}]`. Compute them with `{method_of(name)}`."
+        else:
+            msg = (
+                f"There are no labels `adata.obs[{name!r}]`. Pass as `{what}` one of "
+                f"{', '.join(map(repr, adata.obs.columns))}, or add the column."
+            )
+        raise ValueError(msg)
+    column = adata.obs[name]
+    if column.isna().all():
+        msg = f"No cell has a value in `adata.obs[{name!r}]`."
+        raise ValueError(msg)
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype("category")
+    return column.cat.remove_unused_categories()
+
+
+def _check_anndata(adata: Any) -> None:
+    _checks.check_anndata(adata, min_obs=1, min_vars=0)
+
+
+# ----- colours
+
+
+def read_colors(adata: AnnData, name: str) -> dict[Any, str]:
+    """Return the colour of each category of ``obs[name]``: scanpy's ``uns[f"{name}_colors"]``, filled in where it is missing."""
+    column = adata.obs[name]
+    light = AnnData(obs=pd.DataFrame({name: column.astype("category")}))
+    categories = light.obs[name].cat.categories
+    stored = adata.uns.get(f"{name}_colors")
+    if stored is None or len(stored) < len(categories):
+        fill_colors(light, name)
+        stored = adata.uns[f"{name}_colors"] = light.uns[f"{name}_colors"]
+    return dict(zip(categories, stored, strict=False))
+
+
+def styles(n: int) -> list[dict[str, Any]]:
+    """Return `n` styles of curves that differ in colour, line and marker."""
+    every = zip(cycle(COLORS), cycle(LINES), cycle(MARKERS), strict=False)
+    return [
+        {"color": color, "linestyle": line, "marker": marker, "markersize": 3.5, "linewidth": 1.2}
+        for color, line, marker in islice(every, n)
+    ]
+
+
+# ----- panels
+
+
+def make_panels(
+    ax: Axes | None, n_rows: int = 1, n_cols: int = 1, *, size: tuple[float, float], **ratios: Any
+) -> tuple[Figure, NDArray]:
+    """Return a figure and its Axes, rows × columns.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw into, which several panels divide; None makes a figure.
+    n_rows, n_cols
+        Number of panels.
+    size
+        Width and height of a new figure in inches.
+    **ratios
+        ``width_ratios``, ``height_ratios`` of the panels.
+    """
+    if ax is None:
+        fig = plt.figure(figsize=size, layout="constrained")
+        grid = fig.add_gridspec(n_rows, n_cols, **ratios)
+    else:
+        fig = ax.get_figure(root=True)  # type: ignore[assignment]
+        if n_rows == n_cols == 1:
+            return fig, np.array([[ax]])
+        spec, box = ax.get_subplotspec(), ax.get_position()
+        ax.set_axis_off()
+        if spec is not None:
+            grid = spec.subgridspec(n_rows, n_cols, **ratios)  # type: ignore[assignment]
+        else:
+            edges = {"left": box.x0, "right": box.x1, "bottom": box.y0, "top": box.y1}
+            grid = GridSpec(n_rows, n_cols, figure=fig, **edges, **ratios)
+    axes = np.array([[fig.add_subplot(grid[row, col]) for col in range(n_cols)] for row in range(n_rows)])
+    return fig, axes
+
+
+def finish(fig: Figure, axes: Sequence[Axes], show: bool | None, return_fig: bool | None) -> Drawn:
+    """Show the figure, or return it or its Axes, as scanpy does."""
+    for ax in axes:
+        spread_texts(ax)
+    if return_fig:
+        return fig
+    if sc.settings.autoshow if show is None else show:
+        plt.show()
+        return None
+    return axes[0] if len(axes) == 1 else list(axes)
+
+
+def label(ax: Axes, *, title: str | None = None, x: str | None = None, y: str | None = None) -> None:
+    """Write the title and the names of the axes, and set all text of the Axes in the sizes of the package."""
+    if title is not None:
+        ax.set_title(title, fontsize="medium")
+    if x is not None:
+        ax.set_xlabel(x, fontsize=SMALL)
+    if y is not None:
+        ax.set_ylabel(y, fontsize=SMALL)
+    ax.tick_params(labelsize=TINY)
+
+
+def plain(ax: Axes) -> None:
+    """Leave out the upper and right edge."""
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def size_of(ax: Axes) -> tuple[float, float]:
+    """Return the width and height of Axes in inches."""
+    fig = ax.get_figure(root=True)
+    box = ax.get_window_extent()
+    return box.width / fig.dpi, box.height / fig.dpi  # type: ignore[union-attr]
+
+
+def points(size: str = TINY) -> float:
+    """Return a relative size of text in points."""
+    return FontProperties(size=size).get_size_in_points()
+
+
+def text_width(names: Iterable[Any], size: str | float = TINY) -> float:
+    """Return the width of the longest of several texts in inches."""
+    pt = FontProperties(size=size).get_size_in_points()
+    return max((TextPath((0, 0), str(name), size=pt).get_extents().width for name in names), default=0) / 72
+
+
+def fitting_size(n: int, inches: float, largest: float) -> float:
+    """Return the size in points, not above `largest`, at which `n` lines of text fit into a length."""
+    return min(largest, 72 * inches / max(n, 1) / 1.15)
+
+
+# ----- legends outside
+
+
+def legend_columns(n: int, height: float) -> int:
+    """Return how many columns a legend of `n` entries has beside a panel of a height in inches."""
+    return math.ceil(n * 1.5 * points() / 72 / height)
+
+
+def legend_width(names: Sequence[Any], height: float) -> float:
+    """Return the width in inches of a legend beside a panel."""
+    return legend_columns(len(names), height) * (text_width(names) + 0.28)
+
+
+def legend_beside(ax: Axes, height: float, **kwargs: Any) -> None:
+    """Draw the legend to the right of the panel, whose height is given in inches."""
+    handles, names = ax.get_legend_handles_labels()
+    if names:
+        ax.legend(
+            handles,
+            names,
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            ncols=legend_columns(len(names), height),
+            fontsize=TINY,
+            frameon=False,
+            labelspacing=0.2,
+            handletextpad=0.3,
+            columnspacing=0.6,
+            borderaxespad=0.2,
+            **kwargs,
+        )
+
+
+def legend_below(ax: Axes, n_cols: int = 2) -> None:
+    """Draw the legend of curves below the panel."""
+    ax.legend(
+        fontsize=TINY,
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        borderaxespad=4.2,  # what ticks and the name of the axis take, in heights of a letter
+        ncols=n_cols,
+        handlelength=2.8,
+        columnspacing=1.0,
+        labelspacing=0.35,
+    )
+
+
+# ----- texts on the data
+
+
+def spread_texts(ax: Axes, n_steps: int = 50) -> None:
+    """Move names that stand on the data apart where they overlap."""
+    texts = [text for text in ax.texts if text.get_gid() == ON_DATA]
+    if len(texts) < 2:
+        return
+    fig = ax.get_figure(root=True)
+    fig.draw_without_rendering()  # type: ignore[union-attr]
+    boxes = np.array([text.get_window_extent().bounds for text in texts])
+    centers, sizes = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] * 1.05
+    reach = (sizes[:, None] + sizes[None]) / 2
+    for _ in range(n_steps):
+        gap = centers[:, None] - centers[None]
+        overlap = reach - np.abs(gap)
+        hit = (overlap > 0).all(axis=2) & ~np.eye(len(texts), dtype=bool)
+        if not hit.any():
+            break
+        # along the axis on which the two are nearest to being apart, each by half
+        axis = overlap.argmin(axis=2)
+        side = np.where(np.take_along_axis(gap, axis[..., None], axis=2)[..., 0] >= 0, 1.0, -1.0)
+        side[np.tril_indices(len(texts), -1)] = -side.T[np.tril_indices(len(texts), -1)]
+        step = np.where(hit, overlap.min(axis=2), 0.0) * side / 2
+        for dimension in (0, 1):
+            centers[:, dimension] += np.where(axis == dimension, step, 0.0).sum(axis=1)
+    for text, position in zip(texts, ax.transData.inverted().transform(centers), strict=True):
+        text.set_position(position)
+
+
+# ----- clusters and labels
+
+
+def matched(labels: pd.Series, clusters: pd.Series) -> pd.DataFrame:
+    """Count cells by label and cluster, both ordered so that the diagonal is heavy.
+
+    Labels and clusters are paired one to one so that as many cells as possible lie in pairs (Hungarian algorithm). Pairs come
+    first, from the largest to the smallest, then what has no partner.
+
+    Parameters
+    ----------
+    labels, clusters
+        Categories of each cell; cells without either are left out.
+
+    Returns
+    -------
+    Labels × clusters.
+    """
+    table = pd.crosstab(labels, clusters)
+    rows, cols = linear_sum_assignment(table.to_numpy(), maximize=True)
+    order = np.argsort(-table.to_numpy()[rows, cols], kind="stable")
+    rows, cols = rows[order], cols[order]
+    counts = table.to_numpy()
+    lone_rows = np.setdiff1d(np.arange(len(table)), rows)
+    lone_cols = np.setdiff1d(np.arange(table.shape[1]), cols)
+    # What has no partner follows in the order of the pairs that it mostly goes with.
+    lone_rows = lone_rows[np.argsort(counts[np.ix_(lone_rows, cols)].argmax(axis=1), kind="stable")]
+    lone_cols = lone_cols[np.argsort(counts[np.ix_(rows, lone_cols)].argmax(axis=0), kind="stable")]
+    return table.iloc[np.concatenate([rows, lone_rows]), np.concatenate([cols, lone_cols])]

@@ -1,0 +1,169 @@
+"""Two dimensions of an embedding, and cells in them, which scanpy draws."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from anndata import AnnData
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from scanpy import logging as logg
+
+from scx import _checks
+
+from ._figure import ON_DATA, SEQUENTIAL, TINY, label, legend_beside, legend_width
+
+MAX_SHORT = 3
+"""Names up to so many characters are written onto the data; longer ones stand beside them."""
+N_NEIGHBORS = 15
+"""Neighbours of each cell in a UMAP that is computed here, scanpy's number."""
+
+
+def find_layout(adata: AnnData, use_rep: str, *, basis: str | None = None, rng: int = 0) -> tuple[str, NDArray]:
+    """Return the name of a layout of an embedding in two dimensions, and the layout, shape (n_cells, 2).
+
+    Parameters
+    ----------
+    adata
+        Written to only where `basis` names a layout that is not there yet.
+    use_rep
+        The embedding, an array of ``obsm``.
+    basis
+        The layout, an array of ``obsm``. None takes the embedding itself if it has two dimensions, else a UMAP of it that is
+        there: ``obsm[f"X_umap_{key}"]``, or ``obsm["X_umap"]`` where ``uns["neighbors"]`` rests on the embedding. Where none
+        is, it is computed on a copy.
+    rng
+        Seed of the UMAP.
+    """
+    if basis is not None and basis not in adata.obsm and f"X_{basis}" in adata.obsm:
+        basis = f"X_{basis}"
+    if basis is None:
+        basis = _stored(adata, use_rep)
+    if basis is not None and basis in adata.obsm:
+        layout = _checks.check_embedding(adata, basis)
+        if layout.shape[1] < 2:
+            msg = f"`adata.obsm[{basis!r}]` has one dimension; a plot needs two."
+            raise ValueError(msg)
+        return basis.removeprefix("X_").split("_")[0], layout[:, :2]
+    embedding = _checks.check_embedding(adata, use_rep)
+    start = logg.info(f"computing neighbors and UMAP of {use_rep!r}")
+    layout = umap(embedding, rng=rng)
+    if basis is not None:
+        adata.obsm[basis] = layout
+        logg.info("    finished", time=start, deep=f"added\n    {basis!r}, UMAP (adata.obsm)")
+    else:
+        name = f"X_umap_{use_rep.removeprefix('X_')}"
+        logg.info(
+            "    finished", time=start, deep=f"not kept: pass `basis={name!r}` to have it stored and found next time"
+        )
+    return "umap", layout
+
+
+def umap(embedding: NDArray, *, start: NDArray | None = None, rng: int = 0) -> NDArray[np.float32]:
+    """Return the UMAP of an embedding, shape (n_cells, 2), by scanpy; it begins at `start`, of that shape, if there is one."""
+    light = AnnData(obs=pd.DataFrame(index=pd.RangeIndex(len(embedding)).astype(str)), obsm={"X": embedding})
+    if start is not None:
+        light.obsm["start"] = start
+    verbosity, sc.settings.verbosity = sc.settings.verbosity, 0
+    try:
+        sc.pp.neighbors(light, n_neighbors=min(N_NEIGHBORS, len(embedding) - 1), use_rep="X", random_state=rng)
+        sc.tl.umap(light, init_pos="spectral" if start is None else "start", random_state=rng)
+    finally:
+        sc.settings.verbosity = verbosity
+    return light.obsm["X_umap"].astype(np.float32)
+
+
+def _stored(adata: AnnData, use_rep: str) -> str | None:
+    """Return the layout of an embedding that is in ``obsm``, None if there is none."""
+    array = adata.obsm.get(use_rep)
+    if array is not None and array.ndim == 2 and array.shape[1] == 2:
+        return use_rep
+    own = f"X_umap_{use_rep.removeprefix('X_')}"
+    if own in adata.obsm:
+        return own
+    neighbors = adata.uns.get("neighbors")
+    params: Any = neighbors.get("params", {}) if isinstance(neighbors, Mapping) else {}
+    return "X_umap" if "X_umap" in adata.obsm and params.get("use_rep") == use_rep else None
+
+
+def check_colors(adata: AnnData, colors: list[str]) -> None:
+    """Raise unless each of `colors` is a column of ``obs`` or a gene."""
+    genes = adata.var_names if adata.raw is None else adata.var_names.union(adata.raw.var_names)
+    for color in colors:
+        if color not in adata.obs and color not in genes:
+            msg = f"Unknown `color`: {color!r} is neither a gene nor one of `adata.obs`: {', '.join(map(repr, adata.obs))}."
+            raise ValueError(msg)
+
+
+def draw_cells(
+    ax: Axes, adata: AnnData, name: str, layout: NDArray, color: str, *, title: str | None, height: float, **kwargs: Any
+) -> None:
+    """Draw cells by :func:`scanpy.pl.embedding`, rasterised, on a light copy; only colours come back to `adata`.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw into.
+    adata
+        Has the values of `color`; palettes in its ``uns`` are used, and filled in.
+    name
+        Name of the layout on the axes.
+    layout
+        Shape (n_cells, 2).
+    color
+        Column of ``obs``, or a gene.
+    title
+        Title of the panel; None for `color`.
+    height
+        Height of the panel in inches, by which legends are laid out.
+    **kwargs
+        Arguments of :func:`scanpy.pl.embedding`.
+    """
+    layer = kwargs.pop("layer", None)
+    use_raw = kwargs.pop("use_raw", None)
+    if color in adata.obs:
+        values = adata.obs[[color]].copy()
+    else:
+        raw = adata.raw is not None and layer is None if use_raw is None else use_raw
+        values = sc.get.obs_df(adata, [color], layer=layer, use_raw=raw)
+    palette = f"{color}_colors"
+    kept = {palette: adata.uns[palette]} if palette in adata.uns else {}
+    light = AnnData(obs=values, obsm={name.upper(): layout}, uns=kept)
+    before = len(ax.texts)
+    loc = kwargs.pop("legend_loc", None) or default_legend(values[color])
+    settings = {
+        "legend_fontsize": TINY,
+        "legend_fontoutline": 1.5,
+        "cmap": None if {"cmap", "color_map"} & kwargs.keys() else SEQUENTIAL,
+        **kwargs,
+    }
+    sc.pl.embedding(light, name.upper(), color=color, ax=ax, show=False, legend_loc=loc, **settings)
+    if palette in light.uns:
+        adata.uns[palette] = light.uns[palette]
+    for collection in ax.collections:
+        collection.set_rasterized(True)
+    label(ax, title=color if title is None else title, x=f"{name.upper()} 1", y=f"{name.upper()} 2")
+    if loc == "right margin":
+        legend_beside(ax, height)
+    for text in ax.texts[before:]:
+        text.set_gid(ON_DATA)
+    ax.set_box_aspect(1)
+
+
+def default_legend(values: pd.Series) -> str:
+    """Return where the names of categories go: short ones onto the data, where they are read without colours."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return "on data" if max(map(len, map(str, values.cat.categories)), default=0) <= MAX_SHORT else "right margin"
+    return "right margin"
+
+
+def room_beside(values: pd.Series, loc: str | None, height: float) -> float:
+    """Return the width in inches that the legend or colour bar of a panel takes."""
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return 0.7
+    if (loc or default_legend(values)) != "right margin":
+        return 0.0
+    names = list(values.astype("category").cat.categories) + (["NA"] if values.isna().any() else [])
+    return legend_width(names, height)
