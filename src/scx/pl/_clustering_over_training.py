@@ -87,7 +87,7 @@ def clustering_over_training(
     --------
     >>> import scx
     >>> adata = scx.datasets.pbmc68k_reduced()
-    >>> scx.tl.contrastive(adata, n_clusters=8, train_kwargs={"snapshot_epochs": [0, 2, 10, 30]})
+    >>> scx.tl.contrastive(adata, n_clusters=8, train_kwargs={"snapshot_epochs": [0, 1, 3, 10, 30]})
     >>> scx.pl.clustering_over_training(adata, "contrastive", labels_key="bulk_labels")
     """
     keys = Keys(key)
@@ -118,8 +118,10 @@ def clustering_over_training(
     beside = max(legend_width(each, PANEL) for each in names.values())
     width = max(COLUMN, PANEL * len(shown) + beside + 0.3)
     heights = [PANEL] * len(rows) + [1.3] * (labels_key is not None)
-    fig, axes = make_panels(ax, len(heights), 1, size=(width, sum(heights) + 0.9), height_ratios=heights)
-    lines = [make_panels(axis, 1, len(shown), size=(0, 0))[1].reshape(-1) for axis in axes[: len(rows), 0]]
+    n_wide = len(heights) - len(rows)
+    size = (width, sum(heights) + 0.9)
+    fig, axes = make_panels(ax, len(heights), len(shown), size=size, n_wide=n_wide, height_ratios=heights)
+    lines = list(axes[: len(rows)])
 
     layout = None
     for column, i in enumerate(shown):

@@ -82,7 +82,7 @@ def embedding(
     name, layout = find_layout(adata, Keys(key).embedding, basis=basis, rng=rng)
     n_cols = min(ncols, len(colors))
     n_rows = -(-len(colors) // n_cols)
-    beside = [room_beside(adata.obs[each], legend_loc, HEIGHT) if each in adata.obs else 0.7 for each in colors]
+    beside = [room_beside(adata.obs[each], legend_loc, HEIGHT) if each in adata.obs else 0.5 for each in colors]
     widths = np.zeros((n_rows, n_cols))
     widths.flat[: len(colors)] = beside
     columns = widths.max(axis=0) + 2.5

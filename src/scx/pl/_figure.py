@@ -144,7 +144,13 @@ def styles(n: int) -> list[dict[str, Any]]:
 
 
 def make_panels(
-    ax: Axes | None, n_rows: int = 1, n_cols: int = 1, *, size: tuple[float, float], **ratios: Any
+    ax: Axes | None,
+    n_rows: int = 1,
+    n_cols: int = 1,
+    *,
+    size: tuple[float, float],
+    n_wide: int = 0,
+    **ratios: Any,
 ) -> tuple[Figure, NDArray]:
     """Return a figure and its Axes, rows × columns.
 
@@ -156,6 +162,8 @@ def make_panels(
         Number of panels.
     size
         Width and height of a new figure in inches.
+    n_wide
+        Of the rows, so many at the bottom have a single panel.
     **ratios
         ``width_ratios``, ``height_ratios`` of the panels.
     """
@@ -173,12 +181,15 @@ def make_panels(
         else:
             edges = {"left": box.x0, "right": box.x1, "bottom": box.y0, "top": box.y1}
             grid = GridSpec(n_rows, n_cols, figure=fig, **edges, **ratios)
-    axes = np.array([[fig.add_subplot(grid[row, col]) for col in range(n_cols)] for row in range(n_rows)])
-    return fig, axes
+    rows = [[fig.add_subplot(grid[row, col]) for col in range(n_cols)] for row in range(n_rows - n_wide)]
+    rows += [[fig.add_subplot(grid[row, :])] * n_cols for row in range(n_rows - n_wide, n_rows)]
+    return fig, np.array(rows)
 
 
 def finish(fig: Figure, axes: Sequence[Axes], show: bool | None, return_fig: bool | None) -> Drawn:
     """Show the figure, or return it or its Axes, as scanpy does."""
+    for _ in range(2):  # the layout settles with the second draw
+        fig.draw_without_rendering()
     for ax in axes:
         spread_texts(ax)
     if return_fig:
@@ -284,8 +295,6 @@ def spread_texts(ax: Axes, n_steps: int = 50) -> None:
     texts = [text for text in ax.texts if text.get_gid() == ON_DATA]
     if len(texts) < 2:
         return
-    fig = ax.get_figure(root=True)
-    fig.draw_without_rendering()  # type: ignore[union-attr]
     boxes = np.array([text.get_window_extent().bounds for text in texts])
     centers, sizes = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] * 1.05
     reach = (sizes[:, None] + sizes[None]) / 2

@@ -77,9 +77,9 @@ def history(
         label(panel, y=name.replace("_", "\n", 1))
         panel.locator_params(axis="y", nbins=4) if not log else None
         panel.tick_params(labelbottom=panel is axes[-1, 0])
-    ends = "stopped early" if record["params"].get("stopped_early") else "ended"
+    ended = f"stopped early at epoch {last}" if record["params"].get("stopped_early") else f"{last} epochs"
     label(axes[-1, 0], x="epoch")
-    label(axes[0, 0], title=f"{key}: training {ends} after epoch {last}")
+    label(axes[0, 0], title=f"{key}: {ended}")
     fig.align_ylabels(list(axes[:, 0]))
     for name, start, end in _spans(starts, last):
         axes[0, 0].text(
@@ -98,7 +98,9 @@ def _spans(starts: Mapping[str, int], last: int) -> list[tuple[str, int, int]]:
     """Return name, first and last epoch of each phase that was reached."""
     ordered = sorted(starts.items(), key=lambda item: item[1])
     ends = [start - 1 for _, start in ordered[1:]] + [last]
-    return [(name, start - 1, end) for (name, start), end in zip(ordered, ends, strict=False) if start <= last]
+    return [
+        (name, start - 1, min(end, last)) for (name, start), end in zip(ordered, ends, strict=False) if start <= last
+    ]
 
 
 def _shade(ax: Axes, starts: Mapping[str, int], last: int) -> None:

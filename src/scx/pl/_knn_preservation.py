@@ -65,6 +65,8 @@ def knn_preservation(
         runs = {name: [name] for name in ([use_reps] if isinstance(use_reps, str) else use_reps)}
     for name in [rep for reps in runs.values() for rep in reps]:
         _checks.check_embedding(adata, name)
+    if reference is not None:
+        _checks.check_embedding(adata, reference)
     if k is None:
         most = adata.n_obs // 2
         ks = np.unique(np.geomspace(min(10, most), most, 10).astype(int))

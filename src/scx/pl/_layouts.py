@@ -77,7 +77,7 @@ def layouts(
         loc = loc or default_legend(adata.obs[color])
         beside = room_beside(adata.obs[color], loc, height)
     else:
-        beside = 0.7
+        beside = 0.5
     width = max(COLUMN, n_cols * PANEL + beside + 0.3)
     fig, axes = make_panels(ax, len(rows), n_cols, size=(width, height + 0.5))
     for line, (name, reps) in zip(axes, rows.items(), strict=True):
@@ -87,7 +87,7 @@ def layouts(
             here = loc if loc != "right margin" else "none"
             bar = {} if last else {"colorbar_loc": None}
             draw_cells(
-                panel, adata, title, layout, color, title=rep, height=height, legend_loc=here, **{**bar, **kwargs}
+                panel, adata, title, layout, color, title=rep, height=PANEL, legend_loc=here, **{**bar, **kwargs}
             )
             panel.set(xlabel="", ylabel=name if panel is line[0] else "")
         for panel in line[len(reps) :]:

@@ -104,7 +104,6 @@ def reliability(
         panel.scatter([], [], s=size, color=COLORS[0], edgecolor="white", linewidth=0.5, label=f"bin of {n:,} cells")
     panel.set_xlim(0, 1.02)
     panel.set_ylim(0, 1.03)
-    panel.set_aspect("equal" if ax is None else "auto")
     plain(panel)
     title = f"{key}: calibration, ECE = {float(bins['ece']):.3f}\n{int(n_cells.sum()):,} cells"
     label(panel, title=title, x="confidence of the prediction (mean of bin)", y="share of correct predictions")

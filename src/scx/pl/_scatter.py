@@ -15,6 +15,8 @@ from scx import _checks
 
 from ._figure import ON_DATA, SEQUENTIAL, TINY, label, legend_beside, legend_width
 
+SIZES = (0.6, 40.0)
+"""Smallest and largest area of a cell in square points."""
 MAX_SHORT = 3
 """Names up to so many characters are written onto the data; longer ones stand beside them."""
 N_NEIGHBORS = 15
@@ -133,11 +135,15 @@ def draw_cells(
     light = AnnData(obs=values, obsm={name.upper(): layout}, uns=kept)
     before = len(ax.texts)
     loc = kwargs.pop("legend_loc", None) or default_legend(values[color])
+    bar = kwargs.pop("colorbar_loc", "right")
     settings = {
+        # scanpy's size is made for panels of four inches
+        "size": float(np.clip(120_000 / len(layout) * (height / 4) ** 2, *SIZES)),
         "legend_fontsize": TINY,
         "legend_fontoutline": 1.5,
         "cmap": None if {"cmap", "color_map"} & kwargs.keys() else SEQUENTIAL,
         **kwargs,
+        "colorbar_loc": None,
     }
     sc.pl.embedding(light, name.upper(), color=color, ax=ax, show=False, legend_loc=loc, **settings)
     if palette in light.uns:
@@ -150,6 +156,10 @@ def draw_cells(
     for text in ax.texts[before:]:
         text.set_gid(ON_DATA)
     ax.set_box_aspect(1)
+    if bar is not None and is_number(values[color]):
+        # within the Axes, so that it is as high as they are
+        beside = ax.figure.colorbar(ax.collections[-1], cax=ax.inset_axes((1.03, 0, 0.05, 1)))
+        beside.ax.tick_params(labelsize=TINY)
 
 
 def default_legend(values: pd.Series) -> str:
@@ -159,10 +169,15 @@ def default_legend(values: pd.Series) -> str:
     return "right margin"
 
 
+def is_number(values: pd.Series) -> bool:
+    """Return whether values are drawn as shades with a colour bar."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
 def room_beside(values: pd.Series, loc: str | None, height: float) -> float:
     """Return the width in inches that the legend or colour bar of a panel takes."""
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return 0.7
+    if is_number(values):
+        return 0.5
     if (loc or default_legend(values)) != "right margin":
         return 0.0
     names = list(values.astype("category").cat.categories) + (["NA"] if values.isna().any() else [])
