@@ -151,7 +151,7 @@ MANY = {
     "embedding_many": lambda a, **kw: scx.pl.embedding(a, "mine", **kw),
     "confidence_many": lambda a, **kw: scx.pl.confidence(a, "mine", on_embedding=False, **kw),
     "confusion_many": lambda a, **kw: scx.pl.confusion(a, "type", "mine", **kw),
-    "flow_many": lambda a, **kw: scx.pl.flow(a, "type", "mine", min_cells=2, **kw),
+    "flow_many": lambda a, **kw: scx.pl.flow(a, "type", "mine", min_cells=4, **kw),
 }
 """The same with 30 clusters and 24 labels."""
 

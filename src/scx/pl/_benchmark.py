@@ -14,6 +14,7 @@ from ._figure import (
     TINY,
     Drawn,
     finish,
+    ink_on,
     label,
     make_panels,
     plain,
@@ -130,8 +131,7 @@ def _draw_scores(
     for (row, col), value in np.ndenumerate(values):
         x = (edges[col] + edges[col + 1]) / 2
         if np.isfinite(value):
-            red, green, blue, _ = image.cmap(image.norm(value))
-            color = "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"
+            color = ink_on(image, value)
             deviation = f"\n±{_short(float(deviations[row, col]))}" if np.isfinite(deviations[row, col]) else ""
             text = f"{_short(float(value))}{deviation}"
             ax.text(x, row + 0.5, text, ha="center", va="center", fontsize=points() * 0.9, color=color, linespacing=1.0)

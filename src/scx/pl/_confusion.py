@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
@@ -7,11 +9,11 @@ from scx._docs import document
 from ._figure import (
     COLUMN,
     SEQUENTIAL,
-    SMALL,
-    TINY,
     Drawn,
+    color_bar,
     finish,
     fitting_size,
+    ink_on,
     label,
     make_panels,
     matched,
@@ -96,26 +98,15 @@ def confusion(
     panel.tick_params(axis="x", labelsize=fits_x, length=2)
     panel.tick_params(axis="y", labelsize=fitting_size(n_rows, high, points()), length=2)
     if written:
-        _write_counts(panel, cells, share, image.cmap)
-    bar = fig.colorbar(image, ax=panel, fraction=0.05, pad=0.02, aspect=25)
-    bar.set_label("share of the label's cells", fontsize=SMALL)
-    bar.ax.tick_params(labelsize=TINY)
+        _write_counts(panel, cells, share, image)
+    color_bar(panel, image, "share of the label's cells")
     return finish(fig, [panel], show, return_fig)
 
 
-def _write_counts(ax: Axes, cells: np.ndarray, share: np.ndarray, cmap: object) -> None:
-    """Write numbers of cells in black or white, whichever is legible."""
+def _write_counts(ax: Axes, cells: np.ndarray, share: np.ndarray, image: Any) -> None:
+    """Write the numbers of cells into the fields of an image of their shares."""
     for (row, col), n in np.ndenumerate(cells):
         if n:
-            red, green, blue, _ = cmap(share[row, col])  # type: ignore[operator]
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
             size = points() * (0.85 if n < 1000 else 0.7)
-            ax.text(
-                col + 0.5,
-                row + 0.5,
-                str(n),
-                ha="center",
-                va="center",
-                fontsize=size,
-                color="white" if dark else "black",
-            )
+            color = ink_on(image, share[row, col])
+            ax.text(col + 0.5, row + 0.5, str(n), ha="center", va="center", fontsize=size, color=color)

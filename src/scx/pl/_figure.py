@@ -211,6 +211,20 @@ def label(ax: Axes, *, title: str | None = None, x: str | None = None, y: str | 
     ax.tick_params(labelsize=TINY)
 
 
+def color_bar(ax: Axes, mapped: Any, name: str | None = None) -> None:
+    """Draw a colour bar beside Axes and as high as they are; it lies within them, so that it stays with them in any grid."""
+    bar = ax.figure.colorbar(mapped, cax=ax.inset_axes((1.03, 0, 0.04, 1)))
+    bar.ax.tick_params(labelsize=TINY)
+    if name is not None:
+        bar.set_label(name, fontsize=SMALL)
+
+
+def ink_on(mapped: Any, value: float) -> str:
+    """Return black or white, whichever is legible on the colour that a value is mapped to."""
+    red, green, blue, _ = mapped.cmap(mapped.norm(value))
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"
+
+
 def plain(ax: Axes) -> None:
     """Leave out the upper and right edge."""
     ax.spines[["top", "right"]].set_visible(False)

@@ -13,7 +13,7 @@ from scanpy import logging as logg
 
 from scx import _checks
 
-from ._figure import ON_DATA, SEQUENTIAL, TINY, label, legend_beside, legend_width
+from ._figure import ON_DATA, SEQUENTIAL, TINY, color_bar, label, legend_beside, legend_width
 
 SIZES = (0.6, 40.0)
 """Smallest and largest area of a cell in square points."""
@@ -157,9 +157,7 @@ def draw_cells(
         text.set_gid(ON_DATA)
     ax.set_box_aspect(1)
     if bar is not None and is_number(values[color]):
-        # within the Axes, so that it is as high as they are
-        beside = ax.figure.colorbar(ax.collections[-1], cax=ax.inset_axes((1.03, 0, 0.05, 1)))
-        beside.ax.tick_params(labelsize=TINY)
+        color_bar(ax, ax.collections[-1])
 
 
 def default_legend(values: pd.Series) -> str:
