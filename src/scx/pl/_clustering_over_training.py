@@ -17,7 +17,7 @@ from ._figure import (
     Drawn,
     finish,
     label,
-    legend_beside,
+    legend_of,
     legend_width,
     make_panels,
     matched,
@@ -134,7 +134,7 @@ def clustering_over_training(
             title = ("before training" if kept[i] == 0 else f"epoch {kept[i]}") if line is lines[0] else ""
             label(panel, title=title, x="", y=f"{row}\n(UMAP)" if column == 0 else "")
             if column == len(shown) - 1:
-                _legend(panel, names[row], read_colors(light, row))
+                legend_of(panel, {name: read_colors(light, row)[name] for name in names[row]}, PANEL)
     drawn = [panel for line in lines for panel in line]
     if labels_key is not None:
         _draw_scores(axes[-1, 0], adata, labels_key, kept, clusters)
@@ -156,12 +156,6 @@ def _named_as_the_last(codes: np.ndarray, final: pd.Series) -> list[pd.Series]:
             pd.Series(pd.Categorical([names[code] for code in column], categories=categories), index=final.index)
         )
     return named
-
-
-def _legend(ax: Axes, names: list[Any], colors: dict[Any, str]) -> None:
-    for name in names:
-        ax.scatter([], [], color=colors[name], label=str(name))
-    legend_beside(ax, PANEL)
 
 
 def _draw_scores(ax: Axes, adata: AnnData, labels_key: str, epochs: list[int], clusters: list[pd.Series]) -> None:

@@ -94,7 +94,7 @@ def confusion(
     fits_x = fitting_size(n_cols, wide, points()) if long else points()
     panel.set_xticks(np.arange(n_cols) + 0.5, [str(name) for name in table.columns], rotation=90 if long else 0)
     panel.set_yticks(np.arange(n_rows) + 0.5, names)
-    label(panel, title=f"{labels_key} in the clusters of {key}", x=f"cluster ({key})", y=f"{labels_key} (cells)")
+    label(panel, title=f"{cells.sum():,} cells", x=f"cluster ({key})", y=f"{labels_key} (cells)")
     panel.tick_params(axis="x", labelsize=fits_x, length=2)
     panel.tick_params(axis="y", labelsize=fitting_size(n_rows, high, points()), length=2)
     if written:
@@ -108,5 +108,5 @@ def _write_counts(ax: Axes, cells: np.ndarray, share: np.ndarray, image: Any) ->
     for (row, col), n in np.ndenumerate(cells):
         if n:
             size = points() * (0.85 if n < 1000 else 0.7)
-            color = ink_on(image, share[row, col])
+            color = ink_on(image, float(share[row, col]))
             ax.text(col + 0.5, row + 0.5, str(n), ha="center", va="center", fontsize=size, color=color)

@@ -31,6 +31,8 @@ SMALL = "small"
 """Size of the text of axes, relative to matplotlib's ``font.size``."""
 TINY = "x-small"
 """Size of ticks and legends."""
+MAX_DRAWS = 8
+"""A layout that has not settled after so many draws is left as it is."""
 LINES = ("-", "--", "-.", ":")
 """Line styles, so that curves are told apart without their colours."""
 MARKERS = "osD^vPX*<>"
@@ -188,9 +190,9 @@ def make_panels(
 
 def finish(fig: Figure, axes: Sequence[Axes], show: bool | None, return_fig: bool | None) -> Drawn:
     """Show the figure, or return it or its Axes, as scanpy does."""
-    for _ in range(2):  # the layout settles with the second draw
-        fig.draw_without_rendering()
+    _settle(fig)
     for ax in axes:
+        keep_title_inside(ax)
         spread_texts(ax)
     if return_fig:
         return fig
@@ -198,6 +200,17 @@ def finish(fig: Figure, axes: Sequence[Axes], show: bool | None, return_fig: boo
         plt.show()
         return None
     return axes[0] if len(axes) == 1 else list(axes)
+
+
+def _settle(fig: Figure) -> None:
+    """Draw until panels have found their places: what stands beside them changes their size, and the other way round."""
+    before = np.empty(0)
+    for _ in range(MAX_DRAWS):
+        fig.draw_without_rendering()
+        places = np.array([ax.get_position().bounds for ax in fig.axes])
+        if before.shape == places.shape and np.allclose(before, places, atol=1e-4):
+            break
+        before = places
 
 
 def label(ax: Axes, *, title: str | None = None, x: str | None = None, y: str | None = None) -> None:
@@ -253,6 +266,18 @@ def fitting_size(n: int, inches: float, largest: float) -> float:
     return min(largest, 72 * inches / max(n, 1) / 1.15)
 
 
+def keep_title_inside(ax: Axes) -> None:
+    """Move the title of a panel that has much beside it, so that the figure does not cut it; make it smaller if it is wider."""
+    edge = ax.get_figure(root=True).bbox.width  # type: ignore[union-attr]
+    width = ax.title.get_window_extent().width
+    if width > 0.98 * edge:
+        ax.title.set_fontsize(float(ax.title.get_fontsize()) * 0.98 * edge / width)
+    box = ax.title.get_window_extent()
+    outside = max(box.x1 - 0.99 * edge, 0.0) + min(box.x0 - 0.01 * edge, 0.0)
+    if outside:
+        ax.title.set_x(ax.title.get_position()[0] - outside / ax.bbox.width)
+
+
 # ----- legends outside
 
 
@@ -284,6 +309,13 @@ def legend_beside(ax: Axes, height: float, **kwargs: Any) -> None:
             borderaxespad=0.2,
             **kwargs,
         )
+
+
+def legend_of(ax: Axes, colors: Mapping[Any, str], height: float) -> None:
+    """Draw the legend of categories to the right of the panel, whose height is given in inches."""
+    for name, color in colors.items():
+        ax.scatter([], [], color=color, label=str(name))
+    legend_beside(ax, height)
 
 
 def legend_below(ax: Axes, n_cols: int = 2) -> None:

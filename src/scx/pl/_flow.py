@@ -9,6 +9,7 @@ from scx._docs import document
 
 from ._figure import (
     COLUMN,
+    SMALL,
     TINY,
     Drawn,
     finish,
@@ -102,7 +103,9 @@ def flow(
     panel.set_xlim(0, 1)
     panel.set_ylim(1, 0)
     panel.set_axis_off()
-    label(panel, title=f"{labels_key} (cells) → {key} (cells)")
+    label(panel, title=f"{cells.sum():,} cells")
+    for x, side, text in ((-0.02, "right", labels_key), (1.02, "left", key)):
+        panel.text(x, 1.02, text, transform=panel.transAxes, ha=side, va="bottom", fontsize=SMALL)
     return finish(fig, [panel], show, return_fig)
 
 

@@ -82,15 +82,11 @@ def history(
     label(axes[0, 0], title=f"{key}: {ended}")
     fig.align_ylabels(list(axes[:, 0]))
     for name, start, end in _spans(starts, last):
-        axes[0, 0].text(
-            (start + end) / 2 + 0.5,
-            0.97,
-            name,
-            transform=axes[0, 0].get_xaxis_transform(),
-            ha="center",
-            va="top",
-            fontsize=TINY,
-        )
+        # a name that is longer than its phase stays within the panel
+        side = "center" if end - start > last / 4 else "right" if end == last else "left"
+        x = {"left": start, "center": (start + end) / 2, "right": end}[side] + 0.5
+        at = axes[0, 0].get_xaxis_transform()
+        axes[0, 0].text(x, 0.97, name, transform=at, ha=side, va="top", fontsize=TINY)
     return finish(fig, list(axes[:, 0]), show, return_fig)
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from scx import _checks
 from scx._docs import document
 
-from ._figure import COLUMN, Drawn, finish, legend_beside, make_panels
+from ._figure import COLUMN, Drawn, finish, legend_of, make_panels, read_colors
 from ._scatter import check_colors, default_legend, draw_cells, find_layout, room_beside
 
 PANEL = 1.3
@@ -93,6 +93,6 @@ def layouts(
         for panel in line[len(reps) :]:
             panel.remove()
     if loc == "right margin":
-        legend_beside(axes[0, n_cols - 1], height)
+        legend_of(axes[0, len(next(iter(rows.values()))) - 1], read_colors(adata, color), height)
     drawn = [panel for line, reps in zip(axes, rows.values(), strict=True) for panel in line[: len(reps)]]
     return finish(fig, drawn, show, return_fig)
