@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
 
@@ -19,6 +20,12 @@ def test_devices_are_parsed():
     _compat.parse_devices("cpu", 1)
     with pytest.raises(Exception, match="warp"):
         _compat.parse_devices("warp", 1)
+
+
+def test_palettes_are_those_of_scanpy():
+    adata = ad.AnnData(obs=pd.DataFrame({"group": pd.Categorical(list("aabbc"))}))
+    _compat.fill_colors(adata, "group")
+    assert len(adata.uns["group_colors"]) == 3
 
 
 def test_neighbors_above_8192_cells():

@@ -19,6 +19,7 @@ from ._figure import (
     matched,
     points,
     read_categories,
+    settle,
     size_of,
     text_width,
 )
@@ -97,6 +98,9 @@ def confusion(
     label(panel, title=f"{cells.sum():,} cells", x=f"cluster ({key})", y=f"{labels_key} (cells)")
     panel.tick_params(axis="x", labelsize=fits_x, length=2)
     panel.tick_params(axis="y", labelsize=fitting_size(n_rows, high, points()), length=2)
+    settle(fig)
+    if min(size_of(panel)[0] / n_cols, size_of(panel)[1] / n_rows) < 0.08:
+        image.set_linewidth(0)  # lines between fields would take their place
     if written:
         _write_counts(panel, cells, share, image)
     color_bar(panel, image, "share of the label's cells")

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from scx._docs import document
 from scx._keys import Keys
 
-from ._figure import COLUMN, Drawn, finish, make_panels, read_embedding
-from ._scatter import check_colors, draw_cells, find_layout, room_beside
+from ._figure import COLUMN, Drawn, finish, make_panels, read_embedding, size_of
+from ._scatter import check_colors, draw_cells, find_layout, height_below, room_beside
 
 HEIGHT = 2.4
 """Height of a panel in inches."""
@@ -86,7 +86,13 @@ def embedding(
     widths = np.zeros((n_rows, n_cols))
     widths.flat[: len(colors)] = beside
     columns = widths.max(axis=0) + 2.5
-    size = (max(columns.sum(), COLUMN), (HEIGHT + 0.5) * n_rows)
+    room = (COLUMN if n_cols == 1 else np.inf) if ax is None else size_of(ax)[0] / n_cols
+    height = HEIGHT + 0.5
+    if max(beside) > 0.5 * room:  # too narrow for a legend beside the panel
+        kwargs = {"legend_below": room, **kwargs}
+        columns[:] = room
+        height += max(height_below(adata.obs[each], room) for each in colors if each in adata.obs)
+    size = (max(columns.sum(), COLUMN), height * n_rows)
     fig, axes = make_panels(ax, n_rows, n_cols, size=size)
     for panel, each, heading in zip(axes.flat, colors, titles, strict=False):
         draw_cells(panel, adata, name, layout, each, title=heading, height=HEIGHT, legend_loc=legend_loc, **kwargs)

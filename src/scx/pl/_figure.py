@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.gridspec import GridSpec
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
@@ -31,6 +32,8 @@ SMALL = "small"
 """Size of the text of axes, relative to matplotlib's ``font.size``."""
 TINY = "x-small"
 """Size of ticks and legends."""
+SMALLEST = 5.0
+"""Text is not made smaller than so many points."""
 MAX_DRAWS = 8
 """A layout that has not settled after so many draws is left as it is."""
 LINES = ("-", "--", "-.", ":")
@@ -190,8 +193,9 @@ def make_panels(
 
 def finish(fig: Figure, axes: Sequence[Axes], show: bool | None, return_fig: bool | None) -> Drawn:
     """Show the figure, or return it or its Axes, as scanpy does."""
-    _settle(fig)
+    settle(fig)
     for ax in axes:
+        thin_ticks(ax)
         keep_title_inside(ax)
         spread_texts(ax)
     if return_fig:
@@ -202,7 +206,7 @@ def finish(fig: Figure, axes: Sequence[Axes], show: bool | None, return_fig: boo
     return axes[0] if len(axes) == 1 else list(axes)
 
 
-def _settle(fig: Figure) -> None:
+def settle(fig: Figure) -> None:
     """Draw until panels have found their places: what stands beside them changes their size, and the other way round."""
     before = np.empty(0)
     for _ in range(MAX_DRAWS):
@@ -266,6 +270,27 @@ def fitting_size(n: int, inches: float, largest: float) -> float:
     return min(largest, 72 * inches / max(n, 1) / 1.15)
 
 
+def thin_ticks(ax: Axes) -> None:
+    """Write the names of categories smaller where they overlap, and leave some out where that is not enough."""
+    for axis, side in ((ax.xaxis, 0), (ax.yaxis, 1)):
+        if not isinstance(axis.get_major_locator(), FixedLocator):
+            continue
+        names = [tick for tick in axis.get_ticklabels() if tick.get_text()]
+        if len(names) < 2:
+            continue
+        boxes = [name.get_window_extent() for name in names]
+        extent = np.array([(box.width, box.height)[side] for box in boxes]).max()
+        pitch = np.abs(np.diff([((box.x0 + box.x1), (box.y0 + box.y1))[side] / 2 for box in boxes])).min()
+        if extent <= pitch:
+            continue
+        size = float(names[0].get_fontsize())
+        smaller = max(size * pitch / extent, min(size, SMALLEST))
+        step = int(np.ceil(extent * smaller / size / max(pitch, 1e-3) - 1e-6))
+        for i, name in enumerate(names):
+            name.set_fontsize(smaller)
+            name.set_visible(i % step == 0)
+
+
 def keep_title_inside(ax: Axes) -> None:
     """Move the title of a panel that has much beside it, so that the figure does not cut it; make it smaller if it is wider."""
     edge = ax.get_figure(root=True).bbox.width  # type: ignore[union-attr]
@@ -291,23 +316,39 @@ def legend_width(names: Sequence[Any], height: float) -> float:
     return legend_columns(len(names), height) * (text_width(names) + 0.28)
 
 
-def legend_beside(ax: Axes, height: float, **kwargs: Any) -> None:
-    """Draw the legend to the right of the panel, whose height is given in inches."""
+def columns_below(names: Sequence[Any], width: float) -> int:
+    """Return how many columns a legend has below a panel of a width in inches."""
+    return max(1, int(width / (text_width(names) + 0.28)))
+
+
+def legend_beside(ax: Axes, height: float, *, below: float | None = None) -> None:
+    """Draw the legend of categories to the right of the panel, or below it.
+
+    Parameters
+    ----------
+    ax
+        Has the categories.
+    height
+        Height of the panel in inches.
+    below
+        Width in inches that the legend may take below the panel; None puts it to the right.
+    """
     handles, names = ax.get_legend_handles_labels()
+    place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "borderaxespad": 0.2}
+    if below is not None:
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 2.4}
     if names:
+        n_cols = legend_columns(len(names), height) if below is None else columns_below(names, below)
         ax.legend(
             handles,
             names,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            ncols=legend_columns(len(names), height),
+            ncols=n_cols,
             fontsize=TINY,
             frameon=False,
             labelspacing=0.2,
             handletextpad=0.3,
             columnspacing=0.6,
-            borderaxespad=0.2,
-            **kwargs,
+            **place,
         )
 
 

@@ -13,7 +13,7 @@ from scanpy import logging as logg
 
 from scx import _checks
 
-from ._figure import ON_DATA, SEQUENTIAL, TINY, color_bar, label, legend_beside, legend_width
+from ._figure import ON_DATA, SEQUENTIAL, TINY, color_bar, columns_below, label, legend_beside, legend_width, points
 
 SIZES = (0.6, 40.0)
 """Smallest and largest area of a cell in square points."""
@@ -121,9 +121,10 @@ def draw_cells(
     height
         Height of the panel in inches, by which legends are laid out.
     **kwargs
-        Arguments of :func:`scanpy.pl.embedding`.
+        Arguments of :func:`scanpy.pl.embedding`, and ``legend_below``: the width that a legend may take below the panel.
     """
     layer = kwargs.pop("layer", None)
+    below = kwargs.pop("legend_below", None)
     use_raw = kwargs.pop("use_raw", None)
     if color in adata.obs:
         values = adata.obs[[color]].copy()
@@ -152,7 +153,7 @@ def draw_cells(
         collection.set_rasterized(True)
     label(ax, title=color if title is None else title, x=f"{name.upper()} 1", y=f"{name.upper()} 2")
     if loc == "right margin":
-        legend_beside(ax, height)
+        legend_beside(ax, height, below=below)
     for text in ax.texts[before:]:
         text.set_gid(ON_DATA)
     ax.set_box_aspect(1)
@@ -165,6 +166,14 @@ def default_legend(values: pd.Series) -> str:
     if isinstance(values.dtype, pd.CategoricalDtype):
         return "on data" if max(map(len, map(str, values.cat.categories)), default=0) <= MAX_SHORT else "right margin"
     return "right margin"
+
+
+def height_below(values: pd.Series, width: float) -> float:
+    """Return the height in inches of a legend below a panel of a width; 0 for numbers."""
+    if is_number(values):
+        return 0.0
+    names = list(values.astype("category").cat.categories)
+    return np.ceil(len(names) / columns_below(names, width)) * 1.5 * points() / 72
 
 
 def is_number(values: pd.Series) -> bool:
