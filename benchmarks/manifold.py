@@ -17,7 +17,7 @@ def embed(seed: int) -> dict[str, np.ndarray]:
     adata = scx.datasets.polynomial_manifold(seed)
     with global_seed(seed):
         scx.model.InfoVAE.setup_anndata(adata)
-        model = scx.model.InfoVAE(adata, likelihood="gaussian", n_latent=2, n_hidden=(64, 64), alpha=1.0, lambda_=0.1)
+        model = scx.model.InfoVAE(adata, likelihood="gaussian", n_latent=2, n_hidden=(128, 128), alpha=1.0, lambda_=0.1)
         model.train(enable_progress_bar=False)
     return {"infovae": model.get_latent_representation(), "t-SNE": TSNE(random_state=seed).fit_transform(adata.X)}
 
