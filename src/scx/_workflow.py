@@ -17,10 +17,10 @@ from scanpy import logging as logg
 
 from . import _checks
 from ._cluster import METHODS as CLUSTER_METHODS
-from ._cluster import Clustering, posterior
+from ._cluster import Clustering, named_after, posterior
 from ._cluster import cluster as cluster_embedding
 from ._consensus import consensus
-from ._keys import SIZE_FACTOR, Keys
+from ._keys import LABELS, SIZE_FACTOR, Keys
 from ._prepare import prepare, read_counts, resolve_mask_var
 from ._rng import global_seed, spawn_seeds
 from ._write import write
@@ -51,15 +51,21 @@ def fit_and_annotate(
     model_kwargs: Mapping[str, Any] | None,
     train_kwargs: Mapping[str, Any] | None,
     copy: bool,
+    labels_key: str | None = None,
+    unlabeled_category: str = "",
 ) -> AnnData | None:
-    """Check, prepare, train, embed, cluster, write. Arguments are those of :func:`scx.tl.contrastive`."""
+    """Check, prepare, train, embed, cluster, write. Arguments are those of :func:`scx.tl.contrastive`.
+
+    Labels are for models whose ``setup_anndata`` takes a `labels_key`.
+    """
     keys = Keys(key_added)
 
     # 1. check
     _checks.check_anndata(adata)
     _checks.check_key_added(adata, keys)
     _checks.check_layer(adata, layer)
-    _checks.check_n_clusters(n_clusters, adata.n_obs)
+    labels = _checks.check_given_labels(adata, labels_key, unlabeled_category, keys)
+    _checks.check_n_clusters(n_clusters, adata.n_obs, n_types=0 if labels is None else len(labels.categories))
     _checks.check_choice("recipe", recipe, model_cls.recipes)
     _checks.check_choice("cluster", cluster, CLUSTER_METHODS)
     chosen = model_cls.recipes[recipe]
@@ -86,6 +92,10 @@ def fit_and_annotate(
     working = prepare(
         counts, adata, mask_var=mask, n_top_genes=n_top_genes or chosen.n_top_genes, min_cells=chosen.min_cells
     )
+    registered = {"size_factor_key": SIZE_FACTOR}
+    if labels is not None:
+        working.obs[LABELS] = labels
+        registered |= {"labels_key": LABELS, "unlabeled_category": ""}
     # A method that needs the number of clusters, or lets the dimensions be chosen, has them among its recipe's arguments.
     asked = {"n_clusters": n_clusters, "n_latent": n_latent}
     asked = {name: value for name, value in asked.items() if value is not None and name in chosen.module}
@@ -99,7 +109,7 @@ def fit_and_annotate(
     for train_seed, cluster_seed in zip(seeds[::2], seeds[1::2], strict=False):
         # 3. train, 4. embed
         with global_seed(train_seed), _quiet():
-            model_cls.setup_anndata(working, size_factor_key=SIZE_FACTOR)
+            model_cls.setup_anndata(working, **registered)
             model = model_cls(working, recipe=recipe, **module_kwargs)
             try:
                 model.train(
@@ -108,12 +118,12 @@ def fit_and_annotate(
                     **{"enable_progress_bar": sc.settings.verbosity > 0, **trainer},
                 )
                 embeddings.append(model.get_latent_representation())
+                # 5. cluster
+                clusterings.append(model.cluster(embeddings[-1], n_clusters, cluster, cluster_seed))
             finally:
                 # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
                 model.deregister_manager(working)
         models.append(model)
-        # 5. cluster
-        clusterings.append(cluster_embedding(embeddings[-1], n_clusters, cluster, cluster_seed))
     clustering, kept = _one_of(clusterings, embeddings, n_clusters, seeds[-1])
     model, embedding = models[kept], embeddings[kept]
     if model_dir is not None:
@@ -127,6 +137,8 @@ def fit_and_annotate(
     settings = {
         "method": model_cls.__name__,
         "recipe": recipe,
+        "labels_key": labels_key,
+        "unlabeled_category": unlabeled_category if labels_key is not None else None,
         "layer": layer,
         "mask_var": mask_var if isinstance(mask_var, str) else None,
         "n_top_genes": n_top_genes,
@@ -196,13 +208,19 @@ def _one_of(
 ) -> tuple[Clustering, int]:
     """Return the consensus of the runs, and which run agrees with it most: its embedding and model are kept.
 
-    The confidence is that of the consensus in the embeddings, mean over runs.
+    The confidence is that of the consensus in the embeddings, mean over runs; where types are known, the prediction with its
+    confidence and the names of clusters are those of the run that is kept.
     """
     if len(clusterings) == 1:
         return clusterings[0], 0
     found = consensus([run.labels for run in clusterings], n_clusters, seed)
+    kept = int(np.argmax(found.info["agreement"]))
+    best = clusterings[kept]
+    if best.names is not None:
+        found = named_after(found, best.labels, best.names)
+        return replace(found, confidence=best.confidence, prediction=best.prediction), kept
     confidence = np.mean([posterior(embedding, found.labels) for embedding in embeddings], axis=0)
-    return replace(found, confidence=confidence), int(np.argmax(found.info["agreement"]))
+    return replace(found, confidence=confidence), kept
 
 
 def _write_clusters(
@@ -221,6 +239,9 @@ def _log_finished(start: Any, keys: Keys, clustering: Clustering, *further: str)
     added = [f"{keys.clusters!r}, {clustering.n_clusters} clusters (adata.obs)"]
     if clustering.confidence is not None:
         added.append(f"{keys.confidence!r}, confidence of each cell's cluster (adata.obs)")
+    if clustering.prediction is not None:
+        added.append(f"{keys.prediction!r}, known type that each cell is most likely of (adata.obs)")
+        added.append(f"{keys.proba!r}, probability of each known type (adata.obsm)")
     if clustering.agreement is not None:
         added.append(f"{keys.agreement!r}, agreement of the clusterings on each cell (adata.obs)")
     added += [*further, f"{keys.uns!r}, how it came about (adata.uns)"]

@@ -1,6 +1,6 @@
 """The only place that writes to the user's AnnData, after everything else succeeded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ def write(
     record: Mapping[str, Any],
     embedding: NDArray[np.float32] | None = None,
 ) -> None:
-    """Write clusters, confidence, and the record of the run; what an earlier run told of its clusters is removed.
+    """Write clusters, what else is known of the cells, and the record of the run; what only an earlier run told is removed.
 
     Parameters
     ----------
@@ -36,16 +36,32 @@ def write(
     embedding
         Shape (n_cells, n_latent); None where there is none to write.
     """
-    names = [str(label) for label in range(clustering.n_clusters)]
-    adata.obs[keys.clusters] = pd.Categorical.from_codes(clustering.labels, categories=pd.Index(names))
-    for name, values in ((keys.confidence, clustering.confidence), (keys.agreement, clustering.agreement)):
-        if values is not None:
-            adata.obs[name] = values
-        elif name in adata.obs:
-            del adata.obs[name]
+    names = clustering.names or [str(label) for label in range(clustering.n_clusters)]
+    fields: dict[tuple[str, str], Any] = {
+        ("obs", keys.clusters): _categorical(clustering.labels, names),
+        ("obs", keys.confidence): clustering.confidence,
+        ("obs", keys.agreement): clustering.agreement,
+        ("obs", keys.prediction): None,
+        ("obsm", keys.proba): None,
+    }
+    told = dict(clustering.info)
+    if (prediction := clustering.prediction) is not None:
+        fields["obs", keys.prediction] = _categorical(prediction.proba.argmax(axis=1), prediction.types)
+        fields["obsm", keys.proba] = prediction.proba
+        told |= {"types": prediction.types, **prediction.info}
     if embedding is not None:
-        adata.obsm[keys.embedding] = embedding
-    adata.uns[keys.uns] = _plain({**record, **clustering.info, "scx_version": __version__})
+        fields["obsm", keys.embedding] = embedding
+    for (where, name), values in fields.items():
+        held = getattr(adata, where)
+        if values is not None:
+            held[name] = values
+        elif name in held:
+            del held[name]
+    adata.uns[keys.uns] = _plain({**record, **told, "scx_version": __version__})
+
+
+def _categorical(codes: NDArray, names: Sequence[str]) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(names)))
 
 
 def _plain(value: Any) -> Any:
