@@ -59,7 +59,9 @@ def check_n_clusters(n_clusters: Any, n_obs: int, n_types: int = 0) -> None:
     if n_clusters is not None:
         check_positive_int("n_clusters", n_clusters, minimum=2, maximum=n_obs, why=" (the number of cells)")
         if n_clusters < n_types:
-            msg = f"The labels name {n_types} types, more than `n_clusters={n_clusters}`. Pass a larger number, or None."
+            msg = (
+                f"The labels name {n_types} types, more than `n_clusters={n_clusters}`. Pass a larger number, or None."
+            )
             raise ValueError(msg)
 
 

@@ -52,7 +52,9 @@ class Guidance:
     calibration: Mapping[str, Any]
 
 
-def guide(neighbors: NDArray[np.int64], components: NDArray, codes: NDArray[np.int64], n_types: int, seed: int) -> Guidance:
+def guide(
+    neighbors: NDArray[np.int64], components: NDArray, codes: NDArray[np.int64], n_types: int, seed: int
+) -> Guidance:
     r"""Estimate the type of every cell from the cells whose type is given.
 
     Two guesses are joined. Types are spread over the graph of neighbours, which is right wherever like cells lie together and
@@ -153,7 +155,9 @@ def calibrate(guessed: NDArray | None, truth: NDArray[np.int64]) -> tuple[NDArra
 
     exponents = np.full(2, 0.5)
     if guessed is None or len(truth) < MIN_HELD_BACK:
-        reason = f"{len(truth)} labelled cells could be held back, fewer than {MIN_HELD_BACK}: both guesses count the same"
+        reason = (
+            f"{len(truth)} labelled cells could be held back, fewer than {MIN_HELD_BACK}: both guesses count the same"
+        )
         return exponents, {"temperature": 1.0, "spread_weight": 0.5, "reason": reason}
     cells = np.arange(len(truth))
 
