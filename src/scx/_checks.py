@@ -98,7 +98,7 @@ def check_labels(adata: AnnData, key: str) -> NDArray[np.int64]:
 
 def check_given_labels(
     adata: AnnData, labels_key: str | None, unlabeled_category: str, keys: Keys
-) -> pd.Categorical | None:
+) -> "pd.Categorical[Any] | None":
     """Return the types that ``adata.obs[labels_key]`` gives; None without a key, or where every cell is unlabelled.
 
     Unlabelled are cells with NaN, an empty string or `unlabeled_category`; types of no cell are left out.
@@ -113,7 +113,7 @@ def check_given_labels(
     return labels if len(labels.categories) else None
 
 
-def given_labels(column: pd.Series, unlabeled_category: str) -> pd.Categorical:
+def given_labels(column: pd.Series, unlabeled_category: str) -> "pd.Categorical[Any]":
     """Return the types that a column gives, NaN for cells without one."""
     text = column.astype(object).where(column.notna(), "").astype(str)
     return pd.Categorical(text.where((text.str.strip() != "") & (text != str(unlabeled_category))))

@@ -60,7 +60,7 @@ def write(
     adata.uns[keys.uns] = _plain({**record, **told, "scx_version": __version__})
 
 
-def _categorical(codes: NDArray, names: Sequence[str]) -> pd.Categorical:
+def _categorical(codes: NDArray, names: Sequence[str]) -> "pd.Categorical[Any]":
     return pd.Categorical.from_codes(codes, categories=pd.Index(list(names)))
 
 

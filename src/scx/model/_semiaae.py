@@ -1,6 +1,6 @@
 """scSemiAAE: Wang, Wang, Zhao et al., BMC Bioinformatics 24:217 (2023)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -98,7 +98,7 @@ class SemiAAEModule(DeepClusteringModule):
         self.adversarial_weight = adversarial_weight
         self.guided = guided
         self.normalize = LogNormalize(n_genes, max_value)
-        self.corrupt = nn.Sequential(GaussianNoise(noise), nn.Dropout(input_dropout))
+        self.corrupt = nn.Sequential(*[GaussianNoise(noise)] * (noise > 0), nn.Dropout(input_dropout))
         self.encoder = mlp_encoder(n_genes, n_hidden, n_latent, batch_norm=batch_norm, dropout=dropout)
         parameters_per_gene = 2 if dispersion == "gene" else 3
         self.decoder = mlp_encoder(
@@ -160,7 +160,10 @@ class SemiAAEModule(DeepClusteringModule):
         return zinb_nll(x, mean, log_dispersion.clamp(*LOG_RATE_RANGE).exp(), dropout_logits).mean() / x.shape[1]
 
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adadelta": partial(torch.optim.Adadelta, rho=0.95)}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adadelta": partial(torch.optim.Adadelta, rho=0.95),
+}
 """Optimisers of the second phase."""
 
 
@@ -254,14 +257,14 @@ class LabeledBatches(Sampler[NDArray[np.int64]]):
     Parameters
     ----------
     batches
-        Sampler of batches of row numbers.
+        Batches of row numbers.
     codes
         Type of each cell, negative where it is not given, shape (n_cells,).
     n_labeled
         Cells to append.
     """
 
-    def __init__(self, batches: Sampler, codes: NDArray[np.int64], n_labeled: int) -> None:
+    def __init__(self, batches: Iterable, codes: NDArray[np.int64], n_labeled: int) -> None:
         self.batches = batches
         self.cells_of_type = [np.flatnonzero(codes == code) for code in np.unique(codes[codes >= 0])]
         self.n_labeled = n_labeled
@@ -383,10 +386,10 @@ class SemiAAE(DeepClusteringModel):
                 "max_value": 10.0,
             },
             train={
-                "max_epochs": 20,
+                "max_epochs": 10,
                 "min_steps": 300,
-                "batch_size": 256,
-                "n_labeled": 32,
+                "batch_size": 128,
+                "n_labeled": 16,
                 "plan_kwargs": {
                     "lr": 3e-3,
                     "schedule": "cosine",
@@ -565,7 +568,7 @@ class SemiAAE(DeepClusteringModel):
         return replace(found, prediction=prediction, confidence=confidence)
 
     @staticmethod
-    def _labels(adata: AnnData, registry: Mapping[str, Any]) -> pd.Categorical:
+    def _labels(adata: AnnData, registry: Mapping[str, Any]) -> "pd.Categorical[Any]":
         """Return the types given in an AnnData that was set up."""
         setup_args = registry["setup_args"]
         if setup_args["labels_key"] is None:
