@@ -27,8 +27,10 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import scx
 from clustering import arguments, parse, principal_components, read, variable_genes
+from scx._keys import SIZE_FACTOR
+from scx._prepare import prepare, read_counts
 from scx._rng import global_seed
-from scx.model._guidance import reliability
+from scx.model._guidance import UNREACHED, reliability
 
 KEYS = ["dataset", "arm", "fraction", "noise", "novel", "seed"]
 SUBPOPULATIONS = {"pbmc_sorted": "subpop"}
@@ -76,6 +78,22 @@ def semiaae(recipe: str, **kwargs: Any) -> Callable[..., Found]:
     return fit
 
 
+def estimate(adata: ad.AnnData, seed: int, n_clusters: int | None) -> Found:
+    """What the head of semiaae:default learns from, and no network."""
+    counts = read_counts(adata, None)
+    working = prepare(counts, adata, mask_var=None, n_top_genes=2000, min_cells=1)
+    working.obs["given"] = adata.obs["given"]
+    with global_seed(seed):
+        scx.model.SemiAAE.setup_anndata(working, size_factor_key=SIZE_FACTOR, labels_key="given")
+        model = scx.model.SemiAAE(working)
+        model._fit_normalization()
+        found = model._guide(model._codes())
+    prediction = np.array(model.types_)[found.target.argmax(axis=1)]
+    confidence = found.target.max(axis=1) * np.minimum(found.reach / UNREACHED, 1)
+    clusters = np.where(found.group >= 0, np.char.add("new_", (found.group + 1).astype(str)), prediction)
+    return Found(prediction, confidence, clusters)
+
+
 def scanvi(adata: ad.AnnData, seed: int, n_clusters: int | None) -> Found:
     """SCVI, then SCANVI from it, as they come, on 2,000 genes."""
     from scvi.model import SCANVI, SCVI
@@ -95,6 +113,7 @@ def scanvi(adata: ad.AnnData, seed: int, n_clusters: int | None) -> Found:
 
 ARMS: dict[str, Callable[..., Found]] = {
     "semiaae:default": semiaae("default"),
+    "semiaae:estimate": estimate,
     "semiaae:paper": semiaae("paper", cluster="gmm"),
     "pca50_logistic": classifier(lambda n_labeled: LogisticRegression(max_iter=1000)),
     "pca50_knn": classifier(lambda n_labeled: KNeighborsClassifier(min(20, n_labeled))),

@@ -213,7 +213,7 @@ def test_new_type_is_a_cluster_with_low_confidence(groups):
 def test_paper_clusters_are_named_by_their_labelled_cells(groups):
     hidden = groups.obs["group"].astype(str).value_counts().index[0]
     groups.obs["given"] = groups.obs["given"].replace(hidden, "Unknown")
-    scx.tl.semiaae(groups, 4, labels_key="given", recipe="paper", cluster="gmm", max_epochs=30)
+    scx.tl.semiaae(groups, 4, labels_key="given", recipe="paper", cluster="gmm", max_epochs=20)
     clusters = groups.obs["semiaae"].astype(str)
     is_hidden = groups.obs["group"].astype(str) == hidden
     assert clusters[is_hidden].str.startswith("new").mean() > 0.8

@@ -24,7 +24,7 @@ PRIOR_STRENGTH = 10.0
 """Weight of the squared distance of both exponents from 1/2, in units of the log-likelihood of one cell."""
 N_BINS = 10
 """Bins of confidence in which calibration is reported."""
-UNREACHED = 0.5
+UNREACHED = 0.4
 """A cell is not reached by the labels if they reach it less than this part as well as the mean cell."""
 MIN_EXPECTED = 3.0
 """Labels that a group of cells not reached must lack to be a new type: as many as are expected among as many cells."""

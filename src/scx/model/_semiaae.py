@@ -396,7 +396,7 @@ class SemiAAE(DeepClusteringModel):
                     "training_lr": 3e-3,
                     "optimizer": "adam",
                     "pretraining_fraction": 0.2,
-                    "discriminator_lr": 1e-3,
+                    "discriminator_lr": 3e-4,
                     "discriminator_interval": 1,
                 },
                 "settle_batch_norm": False,
