@@ -39,6 +39,7 @@ METHODS = [
     Method("contrastive", "Contrastive"),
     Method("cicl", "CICL"),
     Method("infovae", "InfoVAE"),
+    Method("semiaae", "SemiAAE"),
 ]
 
 

@@ -63,10 +63,15 @@ def check_epochs(name: str, epochs: Any, max_epochs: int) -> None:
         check_positive_int(name, epoch, minimum=0, maximum=max_epochs, why=" (the number of epochs)")
 
 
-def check_n_clusters(n_clusters: Any, n_obs: int) -> None:
-    """Raise unless `n_clusters` is None or a number of clusters that `n_obs` cells can form."""
+def check_n_clusters(n_clusters: Any, n_obs: int, n_types: int = 0) -> None:
+    """Raise unless `n_clusters` is None or a number of clusters that `n_obs` cells of at least `n_types` types can form."""
     if n_clusters is not None:
         check_positive_int("n_clusters", n_clusters, minimum=2, maximum=n_obs, why=" (the number of cells)")
+        if n_clusters < n_types:
+            msg = (
+                f"The labels name {n_types} types, more than `n_clusters={n_clusters}`. Pass a larger number, or None."
+            )
+            raise ValueError(msg)
 
 
 def check_in(where: str, key: Any, held: Iterable[Any]) -> None:
@@ -98,6 +103,29 @@ def check_labels(adata: AnnData, key: str) -> NDArray[np.int64]:
         msg = f"{(codes < 0).sum()} of {adata.n_obs} cells have no cluster in `adata.obs[{key!r}]`. Leave those cells or that key out."
         raise ValueError(msg)
     return codes
+
+
+def check_given_labels(
+    adata: AnnData, labels_key: str | None, unlabeled_category: str, keys: Keys
+) -> "pd.Categorical[Any] | None":
+    """Return the types that ``adata.obs[labels_key]`` gives; None without a key, or where every cell is unlabelled.
+
+    Unlabelled are cells with NaN, an empty string or `unlabeled_category`; types of no cell are left out.
+    """
+    if labels_key is None:
+        return None
+    check_in("obs", labels_key, adata.obs)
+    if ("obs", labels_key) in keys.everything:
+        msg = f"`key_added={keys.key_added!r}` would overwrite the labels in `adata.obs[{labels_key!r}]`. Pass another `key_added`."
+        raise ValueError(msg)
+    labels = given_labels(adata.obs[labels_key], unlabeled_category)
+    return labels if len(labels.categories) else None
+
+
+def given_labels(column: pd.Series, unlabeled_category: str) -> "pd.Categorical[Any]":
+    """Return the types that a column gives, NaN for cells without one."""
+    text = column.astype(object).where(column.notna(), "").astype(str)
+    return pd.Categorical(text.where((text.str.strip() != "") & (text != str(unlabeled_category))))
 
 
 def check_several(name: str, values: Any) -> list[str]:

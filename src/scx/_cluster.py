@@ -1,7 +1,7 @@
 """From an embedding to clusters, how many there are, and how sure each cell's is."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,39 @@ METHODS = tuple(ALGORITHMS)
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What a model that was given types of some cells says of all.
+
+    Parameters
+    ----------
+    types
+        Names of the known types.
+    proba
+        Probability of each, shape (n_cells, n_types).
+    info
+        For ``uns``: how the probabilities were calibrated.
+    """
+
+    types: tuple[str, ...]
+    proba: NDArray[np.float32]
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Clustering:
     """Clusters of cells.
 
     Parameters
     ----------
     labels
-        Cluster of each cell, shape (n_cells,); 0 is the largest.
+        Cluster of each cell, shape (n_cells,); 0 is the largest where clusters have no names.
+    names
+        Name of each cluster; None names them by their numbers.
     confidence
-        Confidence of each cell's cluster in [0, 1], see :func:`posterior`, shape (n_cells,); None without an embedding.
+        Confidence of each cell's cluster in [0, 1], see :func:`posterior`, or of its predicted type where there is one, shape
+        (n_cells,); None without an embedding.
+    prediction
+        Known types that cells are likely of; None where none is known.
     agreement
         How far several clusterings agree on each cell, see :func:`scx._consensus.agreement`; None where there is but one.
     info
@@ -32,7 +56,9 @@ class Clustering:
     """
 
     labels: NDArray[np.int64]
+    names: tuple[str, ...] | None = None
     confidence: NDArray[np.float32] | None = None
+    prediction: Prediction | None = None
     agreement: NDArray[np.float32] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 
@@ -98,6 +124,32 @@ def ordered_by_size(labels: NDArray) -> NDArray[np.int64]:
     rank = np.empty(len(counts), dtype=np.int64)
     rank[np.lexsort((first, -counts))] = np.arange(len(counts))
     return rank[inverse]
+
+
+def named_after(clustering: Clustering, voters: NDArray, names: Sequence[str]) -> Clustering:
+    """Name clusters by the vote of their cells, and make one of those that come to the same name.
+
+    Parameters
+    ----------
+    clustering
+        What to name.
+    voters
+        Name that each cell votes for, as its place in `names`, shape (n_cells,); negative for none.
+    names
+        In the order in which clusters shall be numbered. Clusters without a vote follow as ``new_1``, ``new_2``, ….
+    """
+    name_of = np.empty(clustering.n_clusters, dtype=np.int64)
+    n_new = 0
+    for label in range(clustering.n_clusters):
+        votes = voters[(clustering.labels == label) & (voters >= 0)]
+        if len(votes):
+            name_of[label] = np.bincount(votes).argmax()
+        else:
+            name_of[label] = len(names) + n_new
+            n_new += 1
+    present, labels = np.unique(name_of[clustering.labels], return_inverse=True)
+    every = [*names, *(f"new_{i + 1}" for i in range(n_new))]
+    return replace(clustering, labels=labels, names=tuple(every[i] for i in present))
 
 
 def _squared_distances(points: NDArray, means: NDArray) -> NDArray[np.float64]:

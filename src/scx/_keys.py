@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 SIZE_FACTOR = "_scx_size_factor"
 """Column of the working AnnData's ``obs`` with the total counts of each cell over all genes."""
+LABELS = "_scx_labels"
+"""Column of the working AnnData's ``obs`` with the type of each cell whose type was given."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,6 @@ class Keys:
         return f"{self.key_added}_agreement"
 
     @property
-    def prediction(self) -> str:
-        """Column of ``obs``: reference label that a method which learns from labels predicts for each cell."""
-        return f"{self.key_added}_prediction"
-
-    @property
     def embedding(self) -> str:
         """Array of ``obsm``: embedding of each cell."""
         return f"X_{self.key_added}"
@@ -48,6 +45,16 @@ class Keys:
         return f"{self.key_added}_snapshots"
 
     @property
+    def prediction(self) -> str:
+        """Column of ``obs``: known type that each cell is most likely of."""
+        return f"{self.key_added}_prediction"
+
+    @property
+    def proba(self) -> str:
+        """Array of ``obsm``: probability of each known type."""
+        return f"{self.key_added}_proba"
+
+    @property
     def uns(self) -> str:
         """Entry of ``uns``: how the result came about."""
         return self.key_added
@@ -59,7 +66,9 @@ class Keys:
             ("obs", self.clusters),
             ("obs", self.confidence),
             ("obs", self.agreement),
+            ("obs", self.prediction),
             ("obsm", self.embedding),
+            ("obsm", self.proba),
             ("obsm", self.snapshot_embeddings),
             ("obsm", self.snapshot_clusters),
             ("uns", self.uns),

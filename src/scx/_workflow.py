@@ -17,10 +17,10 @@ from scanpy import logging as logg
 
 from . import _checks
 from ._cluster import METHODS as CLUSTER_METHODS
-from ._cluster import Clustering, posterior
+from ._cluster import Clustering, named_after, posterior
 from ._cluster import cluster as cluster_embedding
 from ._consensus import consensus
-from ._keys import SIZE_FACTOR, Keys
+from ._keys import LABELS, SIZE_FACTOR, Keys
 from ._prepare import prepare, read_counts, resolve_mask_var
 from ._rng import global_seed, spawn_seeds
 from ._write import write
@@ -51,15 +51,21 @@ def fit_and_annotate(
     model_kwargs: Mapping[str, Any] | None,
     train_kwargs: Mapping[str, Any] | None,
     copy: bool,
+    labels_key: str | None = None,
+    unlabeled_category: str = "",
 ) -> AnnData | None:
-    """Check, prepare, train, embed, cluster, write. Arguments are those of :func:`scx.tl.contrastive`."""
+    """Check, prepare, train, embed, cluster, write. Arguments are those of :func:`scx.tl.contrastive`.
+
+    Labels are for models whose ``setup_anndata`` takes a `labels_key`.
+    """
     keys = Keys(key_added)
 
     # 1. check
     _checks.check_anndata(adata)
     _checks.check_key_added(adata, keys)
     _checks.check_layer(adata, layer)
-    _checks.check_n_clusters(n_clusters, adata.n_obs)
+    labels = _checks.check_given_labels(adata, labels_key, unlabeled_category, keys)
+    _checks.check_n_clusters(n_clusters, adata.n_obs, n_types=0 if labels is None else len(labels.categories))
     _checks.check_choice("recipe", recipe, model_cls.recipes)
     _checks.check_choice("cluster", cluster, CLUSTER_METHODS)
     chosen = model_cls.recipes[recipe]
@@ -86,6 +92,10 @@ def fit_and_annotate(
     working = prepare(
         counts, adata, mask_var=mask, n_top_genes=n_top_genes or chosen.n_top_genes, min_cells=chosen.min_cells
     )
+    registered = {"size_factor_key": SIZE_FACTOR}
+    if labels is not None:
+        working.obs[LABELS] = labels
+        registered |= {"labels_key": LABELS, "unlabeled_category": ""}
     # A method that needs the number of clusters, or lets the dimensions be chosen, has them among its recipe's arguments.
     asked = {"n_clusters": n_clusters, "n_latent": n_latent}
     asked = {name: value for name, value in asked.items() if value is not None and name in chosen.module}
@@ -99,7 +109,7 @@ def fit_and_annotate(
     for train_seed, cluster_seed in zip(seeds[::2], seeds[1::2], strict=False):
         # 3. train, 4. embed
         with global_seed(train_seed), _quiet():
-            model_cls.setup_anndata(working, size_factor_key=SIZE_FACTOR)
+            model_cls.setup_anndata(working, **registered)
             model = model_cls(working, recipe=recipe, **module_kwargs)
             try:
                 model.train(
@@ -108,12 +118,12 @@ def fit_and_annotate(
                     **{"enable_progress_bar": sc.settings.verbosity > 0, **trainer},
                 )
                 embeddings.append(model.get_latent_representation())
+                # 5. cluster
+                clusterings.append(model.cluster(embeddings[-1], n_clusters, cluster, cluster_seed))
             finally:
                 # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
                 model.deregister_manager(working)
         models.append(model)
-        # 5. cluster
-        clusterings.append(cluster_embedding(embeddings[-1], n_clusters, cluster, cluster_seed))
     clustering, kept = _one_of(clusterings, embeddings, n_clusters, seeds[-1])
     model, embedding = models[kept], embeddings[kept]
     # What was kept of the training is clustered as its end was.
@@ -128,12 +138,14 @@ def fit_and_annotate(
 
     # 6. write
     if copy:
-        adata = adata.to_memory() if adata.isbacked else adata.copy()
+        adata = _copied(adata)
     epochs = model.history["loss"].index  # a loss that begins in a later phase is NaN before
     history = {name: curve[name].reindex(epochs).to_numpy(dtype=float) for name, curve in model.history.items()}
     settings = {
         "method": model_cls.__name__,
         "recipe": recipe,
+        "labels_key": labels_key,
+        "unlabeled_category": unlabeled_category if labels_key is not None else None,
         "layer": layer,
         "mask_var": mask_var if isinstance(mask_var, str) else None,
         "n_top_genes": n_top_genes,
@@ -142,7 +154,7 @@ def fit_and_annotate(
         "stopped_early": len(history["loss"]) < model.trainer.max_epochs,
         "batch_size": batch_size or chosen.train["batch_size"],
         "n_runs": n_runs,
-        "rng": rng if isinstance(rng, int | np.integer) else None,
+        "rng": _recorded(rng),
         "model_dir": model_dir,
         "model_kwargs": {**chosen.module, **module_kwargs},
         "train_kwargs": train_kwargs,
@@ -176,7 +188,7 @@ def cluster_and_annotate(
     embedding = _checks.check_embedding(adata, use_rep)
     start = logg.info(f"clustering {adata.n_obs} cells")
     clustering = cluster_embedding(embedding, n_clusters, method, *spawn_seeds(rng, 1))
-    settings = {"method": method, "use_rep": use_rep, "rng": rng if isinstance(rng, int | np.integer) else None}
+    settings = {"method": method, "use_rep": use_rep, "rng": _recorded(rng)}
     return _write_clusters(adata, keys, clustering, settings, start, copy)
 
 
@@ -199,7 +211,7 @@ def agree_and_annotate(
     labellings = [_checks.check_labels(adata, key) for key in keys]
     start = logg.info(f"finding the consensus of {len(keys)} clusterings of {adata.n_obs} cells")
     clustering = consensus(labellings, n_clusters, *spawn_seeds(rng, 1))
-    settings = {"method": "consensus", "keys": keys, "rng": rng if isinstance(rng, int | np.integer) else None}
+    settings = {"method": "consensus", "keys": keys, "rng": _recorded(rng)}
     return _write_clusters(adata, own, clustering, settings, start, copy)
 
 
@@ -208,13 +220,19 @@ def _one_of(
 ) -> tuple[Clustering, int]:
     """Return the consensus of the runs, and which run agrees with it most: its embedding and model are kept.
 
-    The confidence is that of the consensus in the embeddings, mean over runs.
+    The confidence is that of the consensus in the embeddings, mean over runs; where types are known, the prediction with its
+    confidence and the names of clusters are those of the run that is kept.
     """
     if len(clusterings) == 1:
         return clusterings[0], 0
     found = consensus([run.labels for run in clusterings], n_clusters, seed)
+    kept = int(np.argmax(found.info["agreement"]))
+    best = clusterings[kept]
+    if best.names is not None:
+        found = named_after(found, best.labels, best.names)
+        return replace(found, confidence=best.confidence, prediction=best.prediction), kept
     confidence = np.mean([posterior(embedding, found.labels) for embedding in embeddings], axis=0)
-    return replace(found, confidence=confidence), int(np.argmax(found.info["agreement"]))
+    return replace(found, confidence=confidence), kept
 
 
 def _write_clusters(
@@ -222,10 +240,20 @@ def _write_clusters(
 ) -> AnnData | None:
     """Write clusters that come with no embedding of their own."""
     if copy:
-        adata = adata.to_memory() if adata.isbacked else adata.copy()
+        adata = _copied(adata)
     write(adata, keys, clustering=clustering, record={"params": settings})
     _log_finished(start, keys, clustering)
     return adata if copy else None
+
+
+def _copied(adata: AnnData) -> AnnData:
+    """Return a copy in memory."""
+    return adata.to_memory() if adata.isbacked else adata.copy()
+
+
+def _recorded(rng: int | np.random.Generator) -> int | None:
+    """Return the seed, for ``uns``; a generator cannot be told."""
+    return None if isinstance(rng, np.random.Generator) else int(rng)
 
 
 def _log_finished(start: Any, keys: Keys, clustering: Clustering, *further: str) -> None:
@@ -233,6 +261,9 @@ def _log_finished(start: Any, keys: Keys, clustering: Clustering, *further: str)
     added = [f"{keys.clusters!r}, {clustering.n_clusters} clusters (adata.obs)"]
     if clustering.confidence is not None:
         added.append(f"{keys.confidence!r}, confidence of each cell's cluster (adata.obs)")
+    if clustering.prediction is not None:
+        added.append(f"{keys.prediction!r}, known type that each cell is most likely of (adata.obs)")
+        added.append(f"{keys.proba!r}, probability of each known type (adata.obsm)")
     if clustering.agreement is not None:
         added.append(f"{keys.agreement!r}, agreement of the clusterings on each cell (adata.obs)")
     added += [*further, f"{keys.uns!r}, how it came about (adata.uns)"]

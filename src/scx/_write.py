@@ -1,6 +1,6 @@
 """The only place that writes to the user's AnnData, after everything else succeeded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def write(
     embedding: NDArray[np.float32] | None = None,
     snapshots: Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None,
 ) -> None:
-    """Write clusters, confidence, and the record of the run; what an earlier run told of its clusters is removed.
+    """Write clusters, what else is known of the cells, and the record of the run; what only an earlier run told is removed.
 
     Parameters
     ----------
@@ -40,24 +40,39 @@ def write(
         Embedding, shape (n_cells, n_latent), and cluster of each cell, shape (n_cells,), after epochs of training; None where
         none were taken.
     """
-    names = [str(label) for label in range(clustering.n_clusters)]
-    adata.obs[keys.clusters] = pd.Categorical.from_codes(clustering.labels, categories=pd.Index(names))
-    for name, values in ((keys.confidence, clustering.confidence), (keys.agreement, clustering.agreement)):
-        if values is not None:
-            adata.obs[name] = values
-        elif name in adata.obs:
-            del adata.obs[name]
+    names = clustering.names or [str(label) for label in range(clustering.n_clusters)]
+    fields: dict[tuple[str, str], Any] = {
+        ("obs", keys.clusters): _categorical(clustering.labels, names),
+        ("obs", keys.confidence): clustering.confidence,
+        ("obs", keys.agreement): clustering.agreement,
+        ("obs", keys.prediction): None,
+        ("obsm", keys.proba): None,
+        ("obsm", keys.snapshot_embeddings): None,
+        ("obsm", keys.snapshot_clusters): None,
+    }
+    told = dict(clustering.info)
+    if (prediction := clustering.prediction) is not None:
+        fields["obs", keys.prediction] = _categorical(prediction.proba.argmax(axis=1), prediction.types)
+        fields["obsm", keys.proba] = prediction.proba
+        told |= {"types": prediction.types, **prediction.info}
     if embedding is not None:
-        adata.obsm[keys.embedding] = embedding
+        fields["obsm", keys.embedding] = embedding
     if snapshots:
         embeddings, labels = zip(*snapshots.values(), strict=True)
-        adata.obsm[keys.snapshot_embeddings] = np.stack(embeddings, axis=1)
-        adata.obsm[keys.snapshot_clusters] = np.stack(labels, axis=1).astype(np.int32)
-        record = {**record, "snapshots": list(snapshots)}
-    else:
-        for name in (keys.snapshot_embeddings, keys.snapshot_clusters):
-            adata.obsm.pop(name, None)
-    adata.uns[keys.uns] = _plain({**record, **clustering.info, "scx_version": __version__})
+        fields["obsm", keys.snapshot_embeddings] = np.stack(embeddings, axis=1)
+        fields["obsm", keys.snapshot_clusters] = np.stack(labels, axis=1).astype(np.int32)
+        told["snapshots"] = list(snapshots)
+    for (where, name), values in fields.items():
+        held = getattr(adata, where)
+        if values is not None:
+            held[name] = values
+        elif name in held:
+            del held[name]
+    adata.uns[keys.uns] = _plain({**record, **told, "scx_version": __version__})
+
+
+def _categorical(codes: NDArray, names: Sequence[str]) -> "pd.Categorical[Any]":
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(names)))
 
 
 def _plain(value: Any) -> Any:

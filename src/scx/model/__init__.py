@@ -3,5 +3,6 @@
 from ._cicl import CICL
 from ._contrastive import Contrastive
 from ._infovae import InfoVAE
+from ._semiaae import SemiAAE
 
-__all__ = ["CICL", "Contrastive", "InfoVAE"]
+__all__ = ["CICL", "Contrastive", "InfoVAE", "SemiAAE"]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from scx._checks import check_epochs
+from scx._cluster import Clustering, cluster
 
 from ._normalize import LogNormalize
 from ._snapshots import Snapshots
@@ -132,12 +133,15 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         **kwargs
             Passed on by scvi-tools when it registers further data.
         """
-        setup_method_args = cls._get_setup_method_args(
-            cls=cls, adata=adata, layer=layer, size_factor_key=size_factor_key
-        )
-        fields = [LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True)]
-        if size_factor_key is not None:
-            fields.append(NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key))
+        cls._register(adata, {"layer": layer, "size_factor_key": size_factor_key}, **kwargs)
+
+    @classmethod
+    def _register(cls, adata: AnnData, setup_args: Mapping[str, Any], **kwargs: Any) -> None:
+        """Register counts and size factors; all arguments of ``setup_anndata`` are kept, so that loading sets up the same."""
+        setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, **setup_args)
+        fields = [LayerField(REGISTRY_KEYS.X_KEY, setup_args["layer"], is_count_data=True)]
+        if setup_args["size_factor_key"] is not None:
+            fields.append(NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup_args["size_factor_key"]))
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
@@ -237,6 +241,22 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         Embedding, shape (n_cells, n_latent).
         """
         return self._of_cells(self.module.embed, adata, indices, batch_size)
+
+    def cluster(self, embedding: NDArray[np.float32], n_clusters: int | None, method: str, seed: int) -> Clustering:
+        """Cluster the cells that the model was trained on; overridden where a model knows more of them than their embedding.
+
+        Parameters
+        ----------
+        embedding
+            Their embedding, shape (n_cells, n_latent).
+        n_clusters, method, seed
+            As in :func:`scx._cluster.cluster`.
+
+        Returns
+        -------
+        Clusters, which may have names and come with a prediction of known types.
+        """
+        return cluster(embedding, n_clusters, method, seed)
 
     @torch.inference_mode()
     def _of_cells(

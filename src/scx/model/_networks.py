@@ -23,7 +23,13 @@ class GaussianNoise(nn.Module):
 
 
 def mlp_encoder(
-    n_input: int, n_hidden: Sequence[int], n_latent: int, *, batch_norm: bool = True, noise: float = 0.0
+    n_input: int,
+    n_hidden: Sequence[int],
+    n_latent: int,
+    *,
+    batch_norm: bool = True,
+    noise: float = 0.0,
+    dropout: float = 0.0,
 ) -> nn.Sequential:
     """Linear layers with batch normalisation and ReLU between them, and none after the last, Xavier-initialised.
 
@@ -35,12 +41,15 @@ def mlp_encoder(
         Whether there is batch normalisation.
     noise
         Standard deviation of the noise added to the input and before each ReLU in training.
+    dropout
+        Probability with which a unit of a hidden layer is left out in training.
     """
     perturb = [GaussianNoise(noise)] if noise else []
     layers: list[nn.Module] = [*perturb]
     for before, after in pairwise([n_input, *n_hidden]):
         normalize = [nn.BatchNorm1d(after)] if batch_norm else []
-        layers += [nn.Linear(before, after), *normalize, *perturb, nn.ReLU()]
+        drop = [nn.Dropout(dropout)] if dropout else []
+        layers += [nn.Linear(before, after), *normalize, *perturb, nn.ReLU(), *drop]
     encoder = nn.Sequential(*layers, nn.Linear([n_input, *n_hidden][-1], n_latent))
     for layer in encoder:
         if isinstance(layer, nn.Linear):

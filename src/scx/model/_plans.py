@@ -1,6 +1,8 @@
 """Training plans: only the schedule, no mathematics of a method."""
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -46,7 +48,7 @@ class EpochPlan(pl.LightningModule):
         self.schedule = schedule
         self.schedule_epochs = schedule_epochs
         self._sums: dict[str, Tensor] = {}
-        self._n_steps = 0
+        self._n_steps: Counter[str] = Counter()
 
     def configure_optimizers(self) -> Any:
         """Adam, and the schedule of its learning rate step by step."""
@@ -77,12 +79,16 @@ class EpochPlan(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the loss of a batch, and add every part of it to the sums of the epoch."""
         losses = self.module.loss(batch)
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach()
-        self._n_steps += 1
+        self._add(losses)
         return losses["loss"]
 
+    def _add(self, losses: Mapping[str, Tensor]) -> None:
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach()
+            self._n_steps[name] += 1
+
     def on_train_epoch_end(self) -> None:
-        """Log the mean of every loss over the batches of the epoch."""
-        self.log_dict({name: total / self._n_steps for name, total in self._sums.items()}, prog_bar=True)
-        self._sums, self._n_steps = {}, 0
+        """Log the mean of every loss over the batches of the epoch that had it."""
+        self.log_dict({name: total / self._n_steps[name] for name, total in self._sums.items()}, prog_bar=True)
+        self._sums.clear()
+        self._n_steps.clear()

@@ -5,5 +5,6 @@ from ._cluster import cluster
 from ._consensus import consensus
 from ._contrastive import contrastive
 from ._infovae import infovae
+from ._semiaae import semiaae
 
-__all__ = ["cicl", "cluster", "consensus", "contrastive", "infovae"]
+__all__ = ["cicl", "cluster", "consensus", "contrastive", "infovae", "semiaae"]

@@ -1,0 +1,232 @@
+"""What a few given types say of all cells: over the graph of neighbours, and by a linear classifier."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+ALPHA = 0.9
+"""Share of what a cell is told by its neighbours, against what it was given, at each step of spreading."""
+N_STEPS = 30
+"""Steps of spreading, after which 4 % of the way is left."""
+INVERSE_PENALTY = 16.0
+"""Of the linear classifier: the loss is the mean over labelled cells and half the squared weights over this number."""
+FLOOR = 1e-4
+"""Least probability that either guess gives a type, so that neither alone rules one out."""
+N_FOLDS = 5
+"""Parts into which labelled cells are split, each held back in turn."""
+MIN_HELD_BACK = 20
+"""Held-back cells without which nothing is calibrated."""
+PRIOR_STRENGTH = 10.0
+"""Weight of the squared distance of both exponents from 1/2, in units of the log-likelihood of one cell."""
+N_BINS = 10
+"""Bins of confidence in which calibration is reported."""
+UNREACHED = 0.4
+"""A cell is not reached by the labels if they reach it less than this part as well as the mean cell."""
+MIN_EXPECTED = 3.0
+"""Labels that a group of cells not reached must lack to be a new type: as many as are expected among as many cells."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What the given types say of all cells.
+
+    Parameters
+    ----------
+    target
+        Probability of each known type, shape (n_cells, n_types).
+    reach
+        How well labels reach each cell over the graph, 1 on the mean, shape (n_cells,).
+    group
+        New type of each cell, from the largest on; −1 for the cells of known types, shape (n_cells,).
+    calibration
+        How the probabilities were calibrated, for ``uns``.
+    """
+
+    target: NDArray[np.float32]
+    reach: NDArray[np.float64]
+    group: NDArray[np.int64]
+    calibration: Mapping[str, Any]
+
+
+def guide(
+    neighbors: NDArray[np.int64], components: NDArray, codes: NDArray[np.int64], n_types: int, seed: int
+) -> Guidance:
+    r"""Estimate the type of every cell from the cells whose type is given.
+
+    Two guesses are joined. Types are spread over the graph of neighbours, which is right wherever like cells lie together and
+    forgives wrong labels; a linear classifier sees directions that neighbourhoods miss. With the probabilities
+    :math:`s` and :math:`l`, the target is :math:`t_{ij} \propto s_{ij}^a\, l_{ij}^b`. The exponents make the types of
+    held-back labelled cells most likely, each fifth of the labelled cells held back in turn; with few of them, they stay
+    near 1/2. So the better guess counts more, and the probabilities are calibrated: :math:`1 / (a + b)` is a temperature.
+
+    Parameters
+    ----------
+    neighbors
+        Nearest neighbours of each cell, shape (n_cells, k).
+    components
+        Principal components, shape (n_cells, n_dims).
+    codes
+        Type of each cell, negative where it is not given, shape (n_cells,).
+    n_types
+        Number of types.
+    seed
+        Draws the fifths.
+    """
+    graph = transition_matrix(neighbors)
+    own = np.stack(guesses(graph, components, codes, n_types))
+    held_back = [
+        (fold, *guesses(graph, components, np.where(fold, -1, codes), n_types)) for fold in _folds(codes, n_types, seed)
+    ]
+    pairs = [np.stack([told[fold], linear[fold]]) for fold, told, linear in held_back]
+    truth = np.concatenate([codes[fold] for fold, _, _ in held_back]) if held_back else np.empty(0, dtype=np.int64)
+    exponents, calibration = calibrate(np.concatenate(pairs, axis=1) if pairs else None, truth)
+    reach = coverage(graph, codes)
+    return Guidance(
+        _join(own, exponents).astype(np.float32),
+        reach,
+        unreached_groups(graph, reach, float((codes >= 0).mean())),
+        calibration,
+    )
+
+
+def transition_matrix(neighbors: NDArray[np.int64]) -> sparse.csr_matrix:
+    """Return the random walk on the graph in which cells are joined if either is a neighbour of the other."""
+    n_cells, k = neighbors.shape
+    ones = np.ones(n_cells * k)
+    graph = sparse.csr_matrix((ones, neighbors.ravel(), np.arange(0, n_cells * k + 1, k)), (n_cells, n_cells))
+    graph = graph.maximum(graph.T)
+    return sparse.csr_matrix(sparse.diags_array(1 / np.asarray(graph.sum(axis=1)).ravel()) @ graph)
+
+
+def spread(graph: sparse.csr_matrix, given: NDArray) -> NDArray:
+    r"""Return :math:`(1 - \alpha) \sum_t \alpha^t W^t Y` for the walk W and what is given, Y, shape (n_cells, n): label spreading."""
+    told = given
+    for _ in range(N_STEPS):
+        told = ALPHA * (graph @ told) + (1 - ALPHA) * given
+    return told
+
+
+def coverage(graph: sparse.csr_matrix, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how much of a label reaches each cell from others, relative to the mean cell, shape (n_cells,)."""
+    given = (codes >= 0).astype(np.float64)
+    reach = spread(graph, given) - (1 - ALPHA) * given
+    return reach / reach.mean()
+
+
+def guesses(
+    graph: sparse.csr_matrix, components: NDArray, codes: NDArray[np.int64], n_types: int
+) -> tuple[NDArray, NDArray]:
+    """Return the probability of each type by spreading and by the linear classifier, shape (n_cells, n_types) each."""
+    from sklearn.linear_model import LogisticRegression
+
+    labeled = np.flatnonzero(codes >= 0)
+    given = np.zeros((len(codes), n_types))
+    given[labeled, codes[labeled]] = 1
+    told = spread(graph, given)
+    linear = np.zeros_like(told)
+    present = np.unique(codes[labeled])
+    if len(present) > 1:
+        classifier = LogisticRegression(C=INVERSE_PENALTY / len(labeled), max_iter=1000)
+        linear[:, present] = classifier.fit(components[labeled], codes[labeled]).predict_proba(components)
+    else:
+        linear[:, present] = 1
+    return _floored(told), _floored(linear)
+
+
+def calibrate(guessed: NDArray | None, truth: NDArray[np.int64]) -> tuple[NDArray, dict[str, Any]]:
+    """Find the exponents that make the types of held-back cells most likely.
+
+    Parameters
+    ----------
+    guessed
+        Both guesses for held-back cells, shape (2, n_cells, n_types); None where there are no such cells.
+    truth
+        Their given types, shape (n_cells,).
+
+    Returns
+    -------
+    Both exponents, and what to tell of the calibration.
+    """
+    from scipy.optimize import minimize
+
+    exponents = np.full(2, 0.5)
+    if guessed is None or len(truth) < MIN_HELD_BACK:
+        reason = (
+            f"{len(truth)} labelled cells could be held back, fewer than {MIN_HELD_BACK}: both guesses count the same"
+        )
+        return exponents, {"temperature": 1.0, "spread_weight": 0.5, "reason": reason}
+    cells = np.arange(len(truth))
+
+    def loss(exponents: NDArray) -> float:
+        likelihood = np.log(_join(guessed, exponents)[cells, truth]).sum()
+        return PRIOR_STRENGTH * ((exponents - 0.5) ** 2).sum() - likelihood
+
+    exponents = minimize(loss, exponents, bounds=[(0.01, 10)] * 2).x
+    joined = _join(guessed, exponents)
+    report = reliability(joined.max(axis=1), joined.argmax(axis=1) == truth)
+    return exponents, {
+        "temperature": 1 / exponents.sum(),
+        "spread_weight": exponents[0] / exponents.sum(),
+        "reason": f"on {len(truth)} labelled cells, held back a fifth at a time",
+        **report,
+    }
+
+
+def reliability(confidence: NDArray, correct: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return mean confidence, accuracy and number of cells of each bin of confidence that has some, and the calibration error."""
+    bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+    n_cells = np.bincount(bins, minlength=N_BINS)
+    kept = n_cells > 0
+    means = [np.bincount(bins, values, N_BINS)[kept] / n_cells[kept] for values in (confidence, correct)]
+    error = (np.abs(means[0] - means[1]) * n_cells[kept]).sum() / n_cells.sum()
+    return {"confidence": means[0], "accuracy": means[1], "n_cells": n_cells[kept], "ece": float(error)}
+
+
+def unreached_groups(graph: sparse.csr_matrix, reach: NDArray, labeled_fraction: float) -> NDArray[np.int64]:
+    """Return the group of each cell, the largest first: connected cells that labels hardly reach, −1 for all others.
+
+    A group is so large that labels would be expected in it if its type had been labelled as others were.
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    cells = np.flatnonzero(reach < UNREACHED)
+    group = np.full(len(reach), -1)
+    if not len(cells):
+        return group
+    found = connected_components(graph[cells][:, cells], directed=False)[1]
+    sizes = np.bincount(found)
+    order = np.argsort(-sizes, kind="stable")
+    rank = np.full(len(sizes), -1)
+    large = order[sizes[order] * labeled_fraction >= MIN_EXPECTED]
+    rank[large] = np.arange(len(large))
+    group[cells] = rank[found]
+    return group
+
+
+def _join(guessed: NDArray, exponents: NDArray) -> NDArray:
+    """Return the normalised product of powers of the guesses, shape (n_cells, n_types)."""
+    from scipy.special import softmax
+
+    return softmax(np.tensordot(exponents, np.log(guessed), axes=1), axis=1)
+
+
+def _floored(proba: NDArray) -> NDArray:
+    """Normalise rows, those without any mass to equal shares, with no entry below `FLOOR` but for rounding."""
+    total = proba.sum(axis=1, keepdims=True)
+    share = np.divide(proba, total, out=np.full_like(proba, 1 / proba.shape[1]), where=total > 1e-12)
+    return (share + FLOOR) / (1 + FLOOR * proba.shape[1])
+
+
+def _folds(codes: NDArray[np.int64], n_types: int, seed: int) -> list[NDArray[np.bool_]]:
+    """Split labelled cells into fifths, types evenly; a type's only cell is never held back. Fifths without cells are left out."""
+    rng = np.random.default_rng(seed)
+    fold = np.full(len(codes), -1)
+    for code in range(n_types):
+        cells = rng.permutation(np.flatnonzero(codes == code))
+        if len(cells) > 1:
+            fold[cells] = (np.arange(len(cells)) + rng.integers(N_FOLDS)) % N_FOLDS
+    return [fold == number for number in range(N_FOLDS) if (fold == number).any()]

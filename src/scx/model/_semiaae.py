@@ -1,0 +1,620 @@
+"""scSemiAAE: Wang, Wang, Zhao et al., BMC Bioinformatics 24:217 (2023)."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+from scvi import REGISTRY_KEYS
+from scvi.module.base import auto_move_data
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Sampler
+
+from scx._checks import check_in, given_labels
+from scx._cluster import Clustering, Prediction, cluster, named_after
+from scx._n_clusters import given
+
+from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
+from ._guidance import UNREACHED, Guidance, guide
+from ._losses import zinb_nll
+from ._networks import GaussianNoise, mlp_encoder
+from ._normalize import LogNormalize
+from ._pairs import nearest_neighbors
+from ._plans import EpochPlan
+from ._rows import ROW_KEY, RowSplitter
+
+LOG_RATE_RANGE = (-15.0, 15.0)
+"""Logarithms of means and dispersions of counts are kept in this range, so that their exponentials stay finite."""
+N_NEIGHBORS = 15
+"""Neighbours of each cell in the graph over which labels are spread."""
+N_COMPONENTS = 50
+"""Principal components that the linear classifier sees."""
+
+
+class SemiAAEModule(DeepClusteringModule):
+    r"""Autoencoder of counts whose embedding a discriminator holds to the prior, and from which a head reads known types.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes.
+    n_types
+        Number of known types; 0 for none, and no head.
+    n_hidden
+        Widths of the hidden layers of the encoder.
+    n_latent
+        Dimensions of the embedding.
+    n_decoder
+        Widths of the hidden layers of the decoder.
+    n_discriminator
+        Widths of the hidden layers of the discriminator.
+    dispersion
+        Dispersion of counts: one for each ``"gene"``, or ``"gene-cell"``, from the decoder.
+    batch_norm
+        Whether hidden layers of encoder and decoder have batch normalisation.
+    noise
+        Standard deviation of the noise on the input in training.
+    input_dropout, dropout
+        Probability with which a gene, or a unit of a hidden layer of encoder and decoder, is left out in training.
+    classification_weight, adversarial_weight
+        Weights of the cross-entropy and of the generator's loss, that of the likelihood per gene being 1.
+    guided
+        Whether types are estimated for all cells before training, and learned from these estimates, see
+        :func:`scx.model._guidance.guide`; False learns from the given labels only.
+    max_value
+        Clipping of z-scores; None does not clip.
+    """
+
+    def __init__(
+        self,
+        n_genes: int,
+        *,
+        n_types: int,
+        n_hidden: Sequence[int],
+        n_latent: int,
+        n_decoder: Sequence[int],
+        n_discriminator: Sequence[int],
+        dispersion: str,
+        batch_norm: bool,
+        noise: float,
+        input_dropout: float,
+        dropout: float,
+        classification_weight: float,
+        adversarial_weight: float,
+        guided: bool,
+        max_value: float | None,
+    ) -> None:
+        super().__init__()
+        self.n_types = n_types
+        self.classification_weight = classification_weight
+        self.adversarial_weight = adversarial_weight
+        self.guided = guided
+        self.normalize = LogNormalize(n_genes, max_value)
+        self.corrupt = nn.Sequential(*[GaussianNoise(noise)] * (noise > 0), nn.Dropout(input_dropout))
+        self.encoder = mlp_encoder(n_genes, n_hidden, n_latent, batch_norm=batch_norm, dropout=dropout)
+        parameters_per_gene = 2 if dispersion == "gene" else 3
+        self.decoder = mlp_encoder(
+            n_latent, n_decoder, parameters_per_gene * n_genes, batch_norm=batch_norm, dropout=dropout
+        )
+        self.log_dispersion = nn.Parameter(torch.zeros(n_genes if dispersion == "gene" else 0))
+        self.head = nn.Linear(n_latent, n_types) if n_types else None
+        self.discriminator = mlp_encoder(n_latent, n_discriminator, 1, batch_norm=False)
+
+    @auto_move_data
+    def embed(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Return the output of the encoder, nothing corrupted."""
+        return self.encoder(self.normalized(tensors))
+
+    @auto_move_data
+    def type_probabilities(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Return the probability of each known type, shape (n, n_types)."""
+        assert self.head is not None
+        return self.head(self.embed(tensors)).softmax(dim=1)
+
+    def loss(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses of a batch; where types are known, it holds the ``"target"``, see :meth:`_classification`."""
+        z = self._corrupted_embedding(tensors)
+        losses = {
+            "reconstruction_loss": self._reconstruction(tensors, z),
+            "generator_loss": F.softplus(-self.discriminator(z)).mean(),  # −ln d(z)
+        }
+        loss = losses["reconstruction_loss"] + self.adversarial_weight * losses["generator_loss"]
+        if self.head is not None:
+            losses["classification_loss"] = self._classification(tensors["target"], self.head(z))
+            loss = loss + self.classification_weight * losses["classification_loss"]
+        return {"loss": loss, **losses}
+
+    def pretraining_loss(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the likelihood alone."""
+        reconstruction = self._reconstruction(tensors, self._corrupted_embedding(tensors))
+        return {"loss": reconstruction, "reconstruction_loss": reconstruction}
+
+    def discriminator_loss(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Return the cross-entropy of telling embedded cells from as many draws from the prior; no gradient for the encoder."""
+        with torch.no_grad():
+            z = self._corrupted_embedding(tensors)
+        return F.softplus(-self.discriminator(torch.randn_like(z))).mean() + F.softplus(self.discriminator(z)).mean()
+
+    def _corrupted_embedding(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        return self.encoder(self.corrupt(self.normalized(tensors)))
+
+    @staticmethod
+    def _classification(target: Tensor, logits: Tensor) -> Tensor:
+        """Return the cross-entropy with a target of the same shape (n, n_types), mean over rows; rows of 0 do not count."""
+        return -(target * logits.log_softmax(dim=1)).sum() / target.sum().clamp_min(1)
+
+    def _reconstruction(self, tensors: Mapping[str, Tensor], z: Tensor) -> Tensor:
+        """Return the negative log-likelihood of the counts, mean over cells and genes."""
+        x, size_factor = self.inputs(tensors)
+        log_mean, dropout_logits, *rest = self.decoder(z).split(x.shape[1], dim=1)
+        log_dispersion = rest[0] if rest else self.log_dispersion
+        mean = log_mean.clamp(*LOG_RATE_RANGE).exp() * (size_factor / self.normalize.median)
+        return zinb_nll(x, mean, log_dispersion.clamp(*LOG_RATE_RANGE).exp(), dropout_logits).mean() / x.shape[1]
+
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adadelta": partial(torch.optim.Adadelta, rho=0.95),
+}
+"""Optimisers of the second phase."""
+
+
+class AdversarialPlan(EpochPlan):
+    """A first phase with the likelihood alone, a second with all losses and the discriminator; one training run.
+
+    Parameters
+    ----------
+    module
+        Has a discriminator, and a loss of it.
+    lr
+        Learning rate of the first phase, by Adam.
+    training_lr, optimizer
+        Learning rate and optimiser of the second phase, ``"adam"`` or ``"adadelta"``.
+    pretraining_fraction
+        Part of the epochs that the first phase takes.
+    discriminator_lr
+        Learning rate of the discriminator, by Adam.
+    discriminator_interval
+        Steps after which the discriminator takes one.
+    **kwargs
+        Of :class:`EpochPlan`.
+    """
+
+    module: SemiAAEModule
+
+    def __init__(
+        self,
+        module: SemiAAEModule,
+        *,
+        lr: float,
+        training_lr: float,
+        optimizer: str,
+        pretraining_fraction: float,
+        discriminator_lr: float,
+        discriminator_interval: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, lr=lr, **kwargs)
+        self.automatic_optimization = False
+        self.training_lr = training_lr
+        self.optimizer = optimizer
+        self.pretraining_fraction = pretraining_fraction
+        self.discriminator_lr = discriminator_lr
+        self.discriminator_interval = discriminator_interval
+        self._step = 0
+
+    @property
+    def training_epoch(self) -> int:
+        """First epoch of the second phase."""
+        return int(self.pretraining_fraction * self.trainer.max_epochs)
+
+    def phases(self) -> list[tuple[float, float]]:
+        """Return the learning rate of each phase and the part of the steps that it takes."""
+        first = self.training_epoch / self.trainer.max_epochs
+        return [(lr, length) for lr, length in ((self.lr, first), (self.training_lr, 1 - first)) if length]
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser for each phase, and one for the discriminator."""
+        discriminator = list(self.module.discriminator.parameters())
+        own = {id(parameter) for parameter in discriminator}
+        others = [parameter for parameter in self.module.parameters() if id(parameter) not in own]
+        return [
+            torch.optim.Adam(others, lr=self.lr, weight_decay=self.weight_decay),
+            OPTIMIZERS[self.optimizer](others, lr=self.training_lr, weight_decay=self.weight_decay),
+            torch.optim.Adam(discriminator, lr=self.discriminator_lr),
+        ]
+
+    def training_step(self, batch: dict[str, Tensor]) -> None:  # type: ignore[override]
+        """Step the autoencoder, and in the second phase from time to time the discriminator."""
+        adversarial = self.current_epoch >= self.training_epoch
+        optimizer, discriminator = self.optimizers()[int(adversarial)], self.optimizers()[2]
+        for group in optimizer.param_groups:
+            group["lr"] = self._rate(self._step / (self.trainer.num_training_batches * self.trainer.max_epochs))
+        losses = self.module.loss(batch) if adversarial else self.module.pretraining_loss(batch)
+        optimizer.zero_grad()
+        self.manual_backward(losses["loss"])
+        optimizer.step()
+        if adversarial and self._step % self.discriminator_interval == 0:
+            losses["discriminator_loss"] = self.module.discriminator_loss(batch)
+            discriminator.zero_grad()  # of what the generator's loss left there
+            self.manual_backward(losses["discriminator_loss"])
+            discriminator.step()
+        self._step += 1
+        self._add(losses)
+
+
+class LabeledBatches(Sampler[NDArray[np.int64]]):
+    """Append labelled cells to every batch, one type after another, so that a rare type is seen as often as a common one.
+
+    Parameters
+    ----------
+    batches
+        Batches of row numbers.
+    codes
+        Type of each cell, negative where it is not given, shape (n_cells,).
+    n_labeled
+        Cells to append.
+    """
+
+    def __init__(self, batches: Iterable, codes: NDArray[np.int64], n_labeled: int) -> None:
+        self.batches = batches
+        self.cells_of_type = [np.flatnonzero(codes == code) for code in np.unique(codes[codes >= 0])]
+        self.n_labeled = n_labeled
+
+    def __len__(self) -> int:
+        return len(self.batches)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        turn = 0
+        n_types = len(self.cells_of_type)
+        for batch in self.batches:
+            # enough of each batch that all types have had their turn when the epoch ends
+            n_labeled = max(self.n_labeled, -(-n_types // len(self)))
+            cells = [self.cells_of_type[i % n_types] for i in range(turn, turn + n_labeled)]
+            turn += n_labeled
+            drawn = [own[int(torch.randint(len(own), ()))] for own in cells]
+            yield np.concatenate([np.asarray(batch), drawn])
+
+
+class LabeledSplitter(RowSplitter):
+    """Data splitter whose training batches hold row numbers, and labelled cells beside those that are due.
+
+    Parameters
+    ----------
+    adata_manager, **kwargs
+        As in :class:`scvi.dataloaders.DataSplitter`.
+    codes, n_labeled
+        As in :class:`LabeledBatches`; without codes, batches are left as they are.
+    """
+
+    def __init__(
+        self, adata_manager: Any, codes: NDArray[np.int64] | None = None, n_labeled: int = 0, **kwargs: Any
+    ) -> None:
+        super().__init__(adata_manager, **kwargs)
+        self.codes = codes
+        self.n_labeled = n_labeled
+
+    def train_dataloader(self) -> DataLoader:
+        """Return training batches."""
+        loader = super().train_dataloader()
+        if self.codes is None:
+            return loader
+        return DataLoader(
+            loader.dataset, sampler=LabeledBatches(loader.sampler, self.codes, self.n_labeled), batch_size=None
+        )
+
+
+class Targets(Callback):
+    """Add to each batch what the head shall say of its cells.
+
+    Parameters
+    ----------
+    target
+        Probability of each known type, shape (n_cells, n_types).
+    """
+
+    def __init__(self, target: Tensor) -> None:
+        self.target = target
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: dict[str, Tensor], batch_idx: int
+    ) -> None:
+        """Add the targets of its cells to the batch."""
+        rows = batch[ROW_KEY]
+        batch["target"] = self.target[rows.cpu()].to(rows.device)
+
+
+class SemiAAE(DeepClusteringModel):
+    """Semi-supervised adversarial autoencoder :cite:p:`Wang2023`.
+
+    Parameters
+    ----------
+    adata
+        AnnData set up with :meth:`setup_anndata`.
+    registry
+        Given by scvi-tools where the data come from a data module instead of an AnnData.
+    recipe
+        ``"default"`` or ``"paper"``.
+    types
+        Names of the known types; None for those that the labels name.
+    **module_kwargs
+        Arguments of the module: ``n_hidden``, ``n_latent``, ``n_decoder``, ``n_discriminator``, ``dispersion``, ``batch_norm``,
+        ``noise``, ``input_dropout``, ``dropout``, ``classification_weight``, ``adversarial_weight``, ``guided``, ``max_value``.
+
+    Examples
+    --------
+    >>> import scx
+    >>> adata = scx.datasets.pbmc68k_reduced()
+    >>> adata.obs["some_labels"] = adata.obs["bulk_labels"].astype(str)
+    >>> adata.obs.loc[adata.obs_names[100:], "some_labels"] = "Unknown"
+    >>> scx.model.SemiAAE.setup_anndata(adata, labels_key="some_labels", unlabeled_category="Unknown")
+    >>> model = scx.model.SemiAAE(adata)
+    >>> model.train()
+    >>> adata.obsm["X_semiaae"] = model.get_latent_representation()
+    >>> adata.obs["predicted"] = model.predict()
+    """
+
+    _module_cls = SemiAAEModule
+    _training_plan_cls = AdversarialPlan
+    _data_splitter_cls = LabeledSplitter
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "default": Recipe(
+            n_top_genes=2000,
+            min_cells=1,
+            use_flagged_genes=True,
+            module={
+                "n_hidden": (128,),
+                "n_latent": 32,
+                "n_decoder": (128,),
+                "n_discriminator": (64,),
+                "dispersion": "gene",
+                "batch_norm": True,
+                "noise": 0.0,
+                "input_dropout": 0.5,
+                "dropout": 0.2,
+                "classification_weight": 1.0,
+                "adversarial_weight": 0.1,
+                "guided": True,
+                "max_value": 10.0,
+            },
+            train={
+                "max_epochs": 10,
+                "min_steps": 300,
+                "batch_size": 128,
+                "n_labeled": 16,
+                "plan_kwargs": {
+                    "lr": 3e-3,
+                    "schedule": "cosine",
+                    "training_lr": 3e-3,
+                    "optimizer": "adam",
+                    "pretraining_fraction": 0.2,
+                    "discriminator_lr": 3e-4,
+                    "discriminator_interval": 1,
+                },
+                "settle_batch_norm": False,
+            },
+        ),
+        "paper": Recipe(
+            n_top_genes=2000,
+            min_cells=1,
+            use_flagged_genes=False,
+            module={
+                "n_hidden": (256, 128),
+                "n_latent": 64,
+                "n_decoder": (64, 128),
+                "n_discriminator": (64, 128, 256),
+                "dispersion": "gene-cell",
+                "batch_norm": False,
+                "noise": 1.0,
+                "input_dropout": 0.0,
+                "dropout": 0.2,
+                "classification_weight": 1.0,
+                "adversarial_weight": 1.0,
+                "guided": False,
+                "max_value": None,
+            },
+            train={
+                "max_epochs": 200,
+                "min_steps": 0,
+                "batch_size": 128,
+                "n_labeled": 32,
+                "plan_kwargs": {
+                    "lr": 1e-3,
+                    "schedule": "constant",
+                    "training_lr": 0.01,
+                    "optimizer": "adadelta",
+                    "pretraining_fraction": 0.5,
+                    "discriminator_lr": 1e-4,
+                    "discriminator_interval": 5,
+                },
+                "settle_batch_norm": False,
+            },
+        ),
+    }
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict | None = None,
+        *,
+        recipe: str = "default",
+        types: Sequence[str] | None = None,
+        **module_kwargs: Any,
+    ) -> None:
+        if types is None:
+            manager = adata is not None and self._get_most_recent_anndata_manager(adata, required=True)
+            types = list(self._labels(adata, manager.registry).categories) if manager else []
+        super().__init__(adata, registry, recipe=recipe, n_types=len(types), **module_kwargs)
+        self.types_ = tuple(types)
+        self._guidance: Guidance | None = None
+        self.init_params_ = self._get_init_params(locals())
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        size_factor_key: str | None = None,
+        labels_key: str | None = None,
+        unlabeled_category: str = "Unknown",
+        **kwargs: Any,
+    ) -> None:
+        """Register the fields of an AnnData that the model reads.
+
+        Parameters
+        ----------
+        adata, layer, size_factor_key, **kwargs
+            As in :meth:`scx.model.InfoVAE.setup_anndata`.
+        labels_key
+            Column of ``obs`` with the types of some cells; None for no labels. It is read in training only, so that new cells
+            need none.
+        unlabeled_category
+            Cells with this entry, an empty one or NaN are unlabelled.
+        """
+        if labels_key is not None and "source_registry" not in kwargs:
+            check_in("obs", labels_key, adata.obs)
+        setup_args = {
+            "layer": layer,
+            "size_factor_key": size_factor_key,
+            "labels_key": labels_key,
+            "unlabeled_category": unlabeled_category,
+        }
+        cls._register(adata, setup_args, **kwargs)
+
+    def predict(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | NDArray | None = None,
+        batch_size: int | None = None,
+        *,
+        soft: bool = False,
+    ) -> NDArray | pd.DataFrame:
+        """Return the known type that each cell is most likely of.
+
+        Parameters
+        ----------
+        adata, indices, batch_size
+            As in :meth:`get_latent_representation`.
+        soft
+            Return the probability of every known type instead.
+
+        Returns
+        -------
+        Names, shape (n_cells,), or with `soft` a table of cells × types.
+        """
+        if not self.types_:
+            msg = "No types are known: the model was trained without labels. Set it up with `labels_key`."
+            raise ValueError(msg)
+        adata = self._validate_anndata(adata)
+        proba = self._of_cells(self.module.type_probabilities, adata, indices, batch_size)
+        if not soft:
+            return np.array(self.types_, dtype=object)[proba.argmax(axis=1)]
+        names = adata.obs_names if indices is None else adata.obs_names[np.asarray(indices)]
+        return pd.DataFrame(proba, index=names, columns=list(self.types_))
+
+    def cluster(self, embedding: NDArray[np.float32], n_clusters: int | None, method: str, seed: int) -> Clustering:
+        """Cluster the cells that the model was trained on: known types by name, and groups that are new.
+
+        Without labels, clusters are those of the embedding. With ``recipe="paper"``, embedding and probabilities of the types are
+        clustered together, and a cluster is named by the vote of its labelled cells. With the default recipe, each cell is of
+        the type that the head gives it, but for the groups of cells that labels do not reach.
+
+        Parameters
+        ----------
+        embedding, n_clusters, method, seed
+            As in :meth:`scx.model._base.DeepClusteringModel.cluster`.
+        """
+        if not self.types_:
+            return super().cluster(embedding, n_clusters, method, seed)
+        proba = self._of_cells(self.module.type_probabilities, None, None, None)
+        guidance = self._guidance
+        if guidance is None:
+            codes = self._codes()
+            features = np.concatenate([embedding, proba], axis=1)
+            found = cluster(features, n_clusters, method, seed)
+            # a cluster with few labels for its size is not told by them
+            share = np.bincount(found.labels, codes >= 0) / np.bincount(found.labels)
+            told = share >= UNREACHED * (codes >= 0).mean()
+            found = named_after(found, np.where(told[found.labels], codes, -1), self.types_)
+            calibration = {"temperature": 1.0, "reason": "not calibrated: the article trains on all labels"}
+            return self._with_prediction(found, proba, proba.max(axis=1), calibration)
+        n_types = len(self.types_)
+        new = guidance.group
+        if n_clusters is not None:
+            new = np.where(new < n_clusters - n_types, new, -1)
+        every = [*self.types_, *(f"new_{i + 1}" for i in range(new.max() + 1))]
+        present, labels = np.unique(np.where(new >= 0, n_types + new, proba.argmax(axis=1)), return_inverse=True)
+        reason = f"{n_types} known types, and {new.max() + 1} groups of cells that labels do not reach"
+        found = Clustering(
+            labels,
+            names=tuple(every[i] for i in present),
+            info={"n_clusters": given(len(present), reason).info, "cluster": "types"},
+        )
+        confidence = proba.max(axis=1) * np.minimum(guidance.reach / UNREACHED, 1).astype(np.float32)
+        return self._with_prediction(found, proba, confidence, guidance.calibration)
+
+    def _with_prediction(
+        self, found: Clustering, proba: NDArray[np.float32], confidence: NDArray, calibration: Mapping[str, Any]
+    ) -> Clustering:
+        prediction = Prediction(self.types_, proba, {"calibration": calibration})
+        return replace(found, prediction=prediction, confidence=confidence)
+
+    @staticmethod
+    def _labels(adata: AnnData, registry: Mapping[str, Any]) -> "pd.Categorical[Any]":
+        """Return the types given in an AnnData that was set up."""
+        setup_args = registry["setup_args"]
+        if setup_args["labels_key"] is None:
+            return pd.Categorical([np.nan] * adata.n_obs)
+        return given_labels(adata.obs[setup_args["labels_key"]], setup_args["unlabeled_category"])
+
+    def _codes(self) -> NDArray[np.int64]:
+        """Return the type of each cell of training, −1 where it is not given."""
+        return self._labels(self.adata, self.registry_).set_categories(self.types_).codes.astype(np.int64)
+
+    def _splitter_kwargs(self) -> dict[str, Any]:
+        if not self.types_:
+            return {}
+        return {"codes": self._codes(), "n_labeled": self.recipes[self.recipe_].train["n_labeled"]}
+
+    def _callbacks(self) -> list[Callback]:
+        if not self.types_:
+            return []
+        codes = self._codes()
+        if self.module.guided:
+            self._guidance = self._guide(codes)
+            return [Targets(torch.from_numpy(self._guidance.target))]
+        target = torch.zeros(len(codes), len(self.types_))
+        labeled = np.flatnonzero(codes >= 0)
+        target[labeled, codes[labeled]] = 1
+        return [Targets(target)]
+
+    def _guide(self, codes: NDArray[np.int64]) -> Guidance:
+        counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
+        neighbors = nearest_neighbors(counts, self._size_factors(), N_NEIGHBORS, seed)
+        return guide(neighbors, self._principal_components(), codes, len(self.types_), seed)
+
+    @torch.inference_mode()
+    def _principal_components(self) -> NDArray[np.float32]:
+        """Return the principal components of the normalised expression, shape (n_cells, n_components), without holding it."""
+
+        def normalized() -> Iterator[Tensor]:
+            return (self.module.normalized(tensors) for tensors in self._batches(self.adata))
+
+        n_genes = self.summary_stats.n_vars
+        total, products = torch.zeros(n_genes), torch.zeros(n_genes, n_genes)
+        for x in normalized():
+            total += x.sum(dim=0)
+            products += x.T @ x
+        mean = total / self.adata.n_obs
+        covariance = products / self.adata.n_obs - mean[:, None] * mean
+        axes = torch.linalg.eigh(covariance).eigenvectors[:, -N_COMPONENTS:]
+        return torch.cat([(x - mean) @ axes for x in normalized()]).numpy()

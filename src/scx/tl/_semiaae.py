@@ -1,0 +1,88 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from scx._compat import MASK_VAR_DEFAULT
+from scx._docs import document
+from scx._workflow import fit_and_annotate
+
+
+@document
+def semiaae(
+    adata: AnnData,
+    n_clusters: int | None = None,
+    *,
+    labels_key: str | None = None,
+    unlabeled_category: str = "Unknown",
+    layer: str | None = None,
+    mask_var: NDArray[np.bool_] | str | None = MASK_VAR_DEFAULT,
+    n_top_genes: int | None = None,
+    recipe: str = "default",
+    n_latent: int | None = None,
+    max_epochs: int | None = None,
+    batch_size: int | None = None,
+    cluster: str = "kmeans",
+    n_runs: int = 1,
+    key_added: str = "semiaae",
+    rng: int | np.random.Generator = 0,
+    accelerator: str = "auto",
+    devices: int | list[int] | str = "auto",
+    model_dir: str | Path | None = None,
+    model_kwargs: dict[str, Any] | None = None,
+    train_kwargs: dict[str, Any] | None = None,
+    copy: bool = False,
+) -> AnnData | None:
+    """Carry the types of some cells over to all, and find cells of new types, by an adversarial autoencoder :cite:p:`Wang2023`.
+
+    The autoencoder explains counts by a zero-inflated negative binomial distribution, a discriminator holds its embedding to
+    the prior, and a classifier reads the known types from it. Without labels, what remains is an unsupervised embedding,
+    which is clustered.
+
+    Parameters
+    ----------
+    labels_key
+        Column of ``obs`` with the types of some cells. It is not changed. None for no labels.
+    unlabeled_category
+        Cells with this entry, an empty one or NaN are unlabelled.
+    {parameters}
+
+    Returns
+    -------
+    {returns}
+
+    With labels, clusters are named: a known type keeps its name, others are ``new_1``, ``new_2``, …, and `n_clusters` counts the
+    known ones too, as the most clusters there can be; with None, new ones are as many as there are groups of cells that no
+    label reaches. `cluster` is not used then, but for ``recipe="paper"``. These fields differ or are added:
+
+    ``adata.obs[f"{key_added}_prediction"]`` : categorical
+        Known type that each cell is most likely of; at labelled cells too, so that it may differ from a label that is wrong.
+    ``adata.obsm[f"{key_added}_proba"]`` : float32, cells × types
+        Probability of each known type, in the order of ``adata.uns[key_added]["types"]``.
+    ``adata.obs[f"{key_added}_confidence"]`` : float32
+        Probability of the prediction, lowered where labels hardly reach the cell.
+    ``adata.uns[key_added]``
+        Also ``types``, and ``calibration``: ``temperature``, ``reason``, and where cells could be held back, by bins of confidence,
+        ``confidence``, ``accuracy`` and ``n_cells`` of them, and ``ece``, the expected calibration error.
+
+    Raises
+    ------
+    {raises}
+
+    Examples
+    --------
+    >>> import scanpy as sc, scx
+    >>> adata = scx.datasets.pbmc68k_reduced()
+    >>> adata.obs["some_labels"] = adata.obs["bulk_labels"].astype(str)
+    >>> adata.obs.loc[adata.obs_names[100:], "some_labels"] = "Unknown"
+    >>> scx.tl.semiaae(adata, labels_key="some_labels")
+    >>> sc.pp.neighbors(adata, use_rep="X_semiaae")
+    >>> sc.tl.umap(adata)
+    >>> sc.pl.umap(adata, color=["semiaae", "semiaae_confidence"])
+    """
+    arguments = dict(locals())
+    from scx.model import SemiAAE
+
+    return fit_and_annotate(SemiAAE, **arguments)

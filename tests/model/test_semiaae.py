@@ -1,0 +1,276 @@
+from itertools import pairwise
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import f1_score, roc_auc_score
+
+import scx
+from scx._rng import global_seed
+from scx.model._semiaae import LabeledBatches
+
+QUICK = {"max_epochs": 10, "batch_size": 100}
+
+
+@pytest.fixture(scope="module")
+def _groups() -> ad.AnnData:
+    adata = scx.datasets.simulate(400, 300, n_groups=4, de_prob=0.3, de_scale=0.8, library_loc=8.0)
+    adata.obs["given"] = adata.obs["group"].astype(str)
+    adata.obs.loc[np.random.default_rng(0).random(400) > 0.2, "given"] = "Unknown"
+    return adata
+
+
+@pytest.fixture
+def groups(_groups) -> ad.AnnData:
+    """400 simulated cells of four groups, of which every fifth is labelled."""
+    return _groups.copy()
+
+
+@pytest.fixture(scope="module")
+def annotated(_groups) -> ad.AnnData:
+    return scx.tl.semiaae(_groups, labels_key="given", copy=True, **QUICK)
+
+
+def untrained(adata, **kwargs):
+    scx.model.SemiAAE.setup_anndata(adata, labels_key="given" if "given" in adata.obs else None)
+    with global_seed(0):
+        return scx.model.SemiAAE(adata, **kwargs)
+
+
+def test_losses_by_hand(groups):
+    """Softmax, logistic function and logarithms in numpy; nothing corrupted."""
+    model = untrained(groups, classification_weight=3.0, adversarial_weight=0.5)
+    module = model.module.eval()
+    batch = {"X": torch.tensor(groups.X[:50].toarray()), "target": torch.rand(50, 4)}
+    batch["target"][10:20] = 0  # cells without a target
+    z = module.embed(batch)
+    losses = {name: value.item() for name, value in module.loss(batch).items()}
+    score, logits = (x.detach().double().numpy() for x in (module.discriminator(z)[:, 0], module.head(z)))
+    target = batch["target"].double().numpy()
+    proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert losses["generator_loss"] == pytest.approx(-np.log(1 / (1 + np.exp(-score))).mean(), rel=1e-4)
+    assert losses["classification_loss"] == pytest.approx(-(target * np.log(proba)).sum() / target.sum(), rel=1e-4)
+    assert losses["loss"] == pytest.approx(
+        losses["reconstruction_loss"] + 3 * losses["classification_loss"] + 0.5 * losses["generator_loss"], rel=1e-5
+    )
+    assert module.pretraining_loss(batch)["loss"].item() == pytest.approx(losses["reconstruction_loss"], rel=1e-5)
+    torch.manual_seed(0)
+    loss = module.discriminator_loss(batch).item()
+    torch.manual_seed(0)
+    true = module.discriminator(torch.randn_like(z))[:, 0].detach().double().numpy()
+    expected = -np.log(1 / (1 + np.exp(-true))).mean() - np.log(1 - 1 / (1 + np.exp(-score))).mean()
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_reconstruction_is_the_reference_likelihood(groups):
+    from scvi.distributions import ZeroInflatedNegativeBinomial
+
+    module = untrained(groups, dispersion="gene-cell").module.eval()
+    x = torch.tensor(groups.X[:50].toarray())
+    batch = {"X": x, "size_factor": 7 * torch.rand(50, 1)}
+    log_mean, logits, log_dispersion = module.decoder(module.embed(batch)).chunk(3, dim=1)
+    law = ZeroInflatedNegativeBinomial(
+        mu=log_mean.exp() * batch["size_factor"], theta=log_dispersion.exp(), zi_logits=logits
+    )
+    found = module.pretraining_loss(batch)["reconstruction_loss"]
+    torch.testing.assert_close(found, -law.log_prob(x).mean(), rtol=1e-4, atol=1e-4)
+
+
+def test_discriminator_and_encoder_learn_from_their_own_losses_only(groups):
+    module = untrained(groups).module
+    batch = {"X": torch.tensor(groups.X[:50].toarray())}
+    module.discriminator_loss(batch).backward()
+    assert all(p.grad is None for p in [*module.encoder.parameters(), *module.decoder.parameters()])
+    assert all(p.grad is not None for p in module.discriminator.parameters())
+
+
+def test_phases_and_interval(groups):
+    """Before the second phase neither head nor discriminator change; the discriminator then at every third step."""
+    from lightning.pytorch import Callback
+
+    class Watch(Callback):
+        def on_train_batch_end(self, trainer, plan, *args):
+            states.append([torch.cat([p.detach().flatten() for p in part.parameters()]) for part in parts])
+
+    model = untrained(groups)
+    parts = [model.module.head, model.module.discriminator]
+    states = [[torch.cat([p.detach().flatten() for p in part.parameters()]) for part in parts]]
+    plan = {"pretraining_fraction": 0.5, "discriminator_interval": 3}
+    model.train(4, batch_size=100, plan_kwargs=plan, callbacks=[Watch()], enable_progress_bar=False)
+    changed = np.array([[not torch.equal(a, b) for a, b in zip(*pair, strict=True)] for pair in pairwise(states)])
+    np.testing.assert_array_equal(changed[:, 0], np.arange(16) >= 8)
+    np.testing.assert_array_equal(changed[:, 1], (np.arange(16) >= 8) & (np.arange(16) % 3 == 0))
+    history = model.history
+    assert history["reconstruction_loss"].index.tolist() == [0, 1, 2, 3]
+    for name in ("classification_loss", "generator_loss", "discriminator_loss"):
+        assert history[name].index.tolist() == [2, 3]
+        assert 0 < history[name].to_numpy().min() < history[name].to_numpy().max() < 10
+
+
+def test_paper_optimiser_of_each_phase(groups):
+    from lightning.pytorch import Callback
+
+    class Watch(Callback):
+        def on_train_end(self, trainer, plan):
+            found.extend((type(o).__name__, o.param_groups[0]["lr"]) for o in trainer.optimizers)
+
+    found = []
+    untrained(groups, recipe="paper").train(2, callbacks=[Watch()], enable_progress_bar=False)
+    assert found == [("Adam", 1e-3), ("Adadelta", 0.01), ("Adam", 1e-4)]
+
+
+@pytest.mark.parametrize("n_labeled", [1, 3])
+def test_every_type_is_in_every_epoch(n_labeled):
+    """Also of a file sorted by type, with one labelled cell of some types and more types than batches."""
+    types = np.repeat(np.arange(12), 25)
+    codes = np.where(np.arange(300) % 25 < np.where(types % 2, 1, 5), types, -1)
+    batches = [np.arange(i, i + 50) for i in range(0, 300, 50)]
+    for _ in range(5):
+        appended = [batch[50:] for batch in LabeledBatches(batches, codes, n_labeled)]
+        drawn = np.concatenate(appended)
+        assert all(len(cells) >= n_labeled for cells in appended)
+        counts = np.bincount(codes[drawn], minlength=12)
+        assert counts.min() >= 1
+        assert counts.max() - counts.min() <= 1
+        assert (codes[drawn] >= 0).all()
+
+
+def test_fields(annotated, groups, tmp_path):
+    key, names = "semiaae", ["Group1", "Group2", "Group3", "Group4"]
+    names = sorted(groups.obs["group"].astype(str).unique())
+    assert list(annotated.uns[key]["types"]) == names
+    proba = annotated.obsm[f"{key}_proba"]
+    assert proba.dtype == np.float32
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+    prediction = annotated.obs[f"{key}_prediction"]
+    assert list(prediction.cat.categories) == names
+    np.testing.assert_array_equal(prediction, np.array(names)[proba.argmax(axis=1)])
+    confidence = annotated.obs[f"{key}_confidence"]
+    assert confidence.dtype == np.float32
+    assert (confidence <= proba.max(axis=1) + 1e-6).all()
+    assert list(annotated.obs[key].cat.categories) == names
+    pd.testing.assert_series_equal(annotated.obs["given"], groups.obs["given"])
+    calibration = annotated.uns[key]["calibration"]
+    assert len(calibration["confidence"]) == len(calibration["accuracy"]) == len(calibration["n_cells"])
+    assert calibration["n_cells"].sum() == (groups.obs["given"] != "Unknown").sum()
+    assert calibration["temperature"] > 0
+    assert 0 <= calibration["ece"] <= 1
+    annotated.write_h5ad(tmp_path / "annotated.h5ad")
+    back = ad.read_h5ad(tmp_path / "annotated.h5ad")
+    np.testing.assert_array_equal(back.obs[f"{key}_prediction"], prediction)
+    assert back.uns[key]["calibration"]["ece"] == calibration["ece"]
+
+
+def test_types_of_unlabelled_cells_are_found(annotated, groups):
+    unlabelled = (groups.obs["given"] == "Unknown").to_numpy()
+    found = annotated.obs["semiaae_prediction"].astype(str) == groups.obs["group"].astype(str)
+    assert found[unlabelled].mean() > 0.95
+
+
+def test_only_labels_that_are_given_are_read(annotated, groups):
+    """The true types of unlabelled cells, permuted in their column, change no bit."""
+    truth = groups.obs["group"].to_numpy().copy()
+    unlabelled = np.flatnonzero(groups.obs["given"] == "Unknown")
+    truth[unlabelled] = np.random.default_rng(1).permutation(truth[unlabelled])
+    groups.obs["group"] = truth
+    scx.tl.semiaae(groups, labels_key="given", **QUICK)
+    np.testing.assert_array_equal(groups.obsm["X_semiaae"], annotated.obsm["X_semiaae"])
+    np.testing.assert_array_equal(groups.obsm["semiaae_proba"], annotated.obsm["semiaae_proba"])
+
+
+@pytest.mark.parametrize("unlabelled", [np.nan, "", "not yet", None])
+def test_ways_to_be_unlabelled(annotated, groups, unlabelled):
+    column = groups.obs["given"].astype(object)
+    column[column == "Unknown"] = unlabelled
+    groups.obs["other"] = pd.Categorical(column, categories=[*sorted(set(column) - {np.nan, None}), "of no cell"])
+    scx.tl.semiaae(groups, labels_key="other", unlabeled_category="not yet", **QUICK)
+    np.testing.assert_array_equal(groups.obsm["semiaae_proba"], annotated.obsm["semiaae_proba"])
+
+
+def test_type_that_is_called_unknown_is_one_if_another_name_is_given(groups):
+    groups.obs["other"] = groups.obs["given"].replace("Unknown", "")
+    groups.obs["other"] = groups.obs["other"].replace(groups.obs["group"].astype(str).min(), "Unknown")
+    scx.tl.semiaae(groups, labels_key="other", unlabeled_category="", max_epochs=1, n_top_genes=50)
+    assert "Unknown" in groups.uns["semiaae"]["types"]
+
+
+def test_new_type_is_a_cluster_with_low_confidence(groups):
+    types = groups.obs["group"].astype(str)
+    hidden = types.value_counts().index[0]
+    groups.obs["given"] = groups.obs["given"].replace(hidden, "Unknown")
+    scx.tl.semiaae(groups, labels_key="given", **QUICK)
+    is_new = types == hidden
+    assert list(groups.obs["semiaae"].cat.categories) == [*sorted(set(types) - {hidden}), "new_1"]
+    assert f1_score(is_new, groups.obs["semiaae"] == "new_1") > 0.9
+    assert roc_auc_score(is_new, -groups.obs["semiaae_confidence"]) > 0.95
+    assert hidden not in groups.obs["semiaae_prediction"].cat.categories
+    scx.tl.semiaae(groups, 3, labels_key="given", **QUICK)  # no cluster beside the known ones
+    assert "new_1" not in groups.obs["semiaae"].cat.categories
+
+
+def test_paper_clusters_are_named_by_their_labelled_cells(groups):
+    hidden = groups.obs["group"].astype(str).value_counts().index[0]
+    groups.obs["given"] = groups.obs["given"].replace(hidden, "Unknown")
+    scx.tl.semiaae(groups, 4, labels_key="given", recipe="paper", cluster="gmm", max_epochs=20)
+    clusters = groups.obs["semiaae"].astype(str)
+    is_hidden = groups.obs["group"].astype(str) == hidden
+    assert clusters[is_hidden].str.startswith("new").mean() > 0.8
+    assert (clusters[~is_hidden] == groups.obs["group"].astype(str)[~is_hidden]).mean() > 0.8
+    assert "not calibrated" in groups.uns["semiaae"]["calibration"]["reason"]
+
+
+def test_runs_agree_under_one_set_of_names(groups):
+    scx.tl.semiaae(groups, labels_key="given", n_runs=2, **QUICK)
+    assert (groups.obs["semiaae"].astype(str) == groups.obs["group"].astype(str)).mean() > 0.95
+    assert groups.obs["semiaae_agreement"].between(0, 1).all()
+
+
+def test_nothing_remains_of_labels_in_a_run_without(annotated):
+    again = annotated.copy()
+    scx.tl.semiaae(again, 3, max_epochs=1, n_top_genes=50)
+    assert list(again.obs["semiaae"].cat.categories) == ["0", "1", "2"]
+    assert "semiaae_prediction" not in again.obs
+    assert "semiaae_proba" not in again.obsm
+    assert "calibration" not in again.uns["semiaae"]
+
+
+def test_no_label_at_all_is_no_label(groups):
+    groups.obs["given"] = "Unknown"
+    scx.tl.semiaae(groups, 4, labels_key="given", max_epochs=1, n_top_genes=50)
+    assert list(groups.obs["semiaae"].cat.categories) == ["0", "1", "2", "3"]
+
+
+def test_errors_before_training(groups):
+    before = groups.copy()
+    with pytest.raises(ValueError, match="Unknown key 'typo'"):
+        scx.tl.semiaae(groups, labels_key="typo")
+    with pytest.raises(ValueError, match="name 4 types, more than `n_clusters=3`"):
+        scx.tl.semiaae(groups, 3, labels_key="given")
+    groups.obs["semiaae"] = groups.obs["given"]
+    groups.uns["semiaae"] = {"scx_version": "0"}
+    with pytest.raises(ValueError, match="would overwrite the labels"):
+        scx.tl.semiaae(groups, labels_key="semiaae")
+    assert list(groups.obsm) == list(before.obsm)
+
+
+def test_saved_model_predicts_new_cells_without_labels(groups, tmp_path):
+    scx.model.SemiAAE.setup_anndata(groups, labels_key="given")
+    model = scx.model.SemiAAE(groups)
+    model.train(10, batch_size=100, enable_progress_bar=False)
+    model.save(tmp_path / "model")
+    query = groups[[3, 50, 7]].copy()
+    del query.obs["given"]
+    loaded = scx.model.SemiAAE.load(tmp_path / "model", query)
+    expected = model.predict(soft=True).iloc[[3, 50, 7]]
+    pd.testing.assert_frame_equal(loaded.predict(soft=True), expected, rtol=1e-4)
+    np.testing.assert_array_equal(loaded.predict(), expected.columns[expected.to_numpy().argmax(axis=1)])
+
+
+def test_prediction_without_known_types_says_so(groups):
+    del groups.obs["given"]
+    model = untrained(groups)
+    model.train(1, enable_progress_bar=False)
+    with pytest.raises(ValueError, match="labels_key"):
+        model.predict()
