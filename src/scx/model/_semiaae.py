@@ -221,6 +221,10 @@ class AdversarialPlan(EpochPlan):
         first = self.training_epoch / self.trainer.max_epochs
         return [(lr, length) for lr, length in ((self.lr, first), (self.training_lr, 1 - first)) if length]
 
+    def phase_starts(self) -> dict[str, int]:
+        """Return the first epoch, counted from 1, of each phase."""
+        return {"pre-training": 1, "training": self.training_epoch + 1} if self.training_epoch else {}
+
     def configure_optimizers(self) -> Any:
         """One optimiser for each phase, and one for the discriminator."""
         discriminator = list(self.module.discriminator.parameters())
