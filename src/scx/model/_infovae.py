@@ -17,13 +17,14 @@ from scx._cluster import cluster
 
 from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
 from ._losses import (
+    LOG_RATE_RANGE,
     clustering_divergence,
+    decoded_zinb_nll,
     gaussian_kl,
     gaussian_nll,
     mmd,
     sharpened_target,
     student_t,
-    zinb_nll,
 )
 from ._networks import mlp_encoder
 from ._normalize import LogNormalize
@@ -32,8 +33,6 @@ from ._rows import ROW_KEY, RowSplitter
 
 LOG_VARIANCE_RANGE = (-10.0, 10.0)
 """Logarithms of variances are kept in this range, so that their exponentials stay finite."""
-LOG_RATE_RANGE = (-15.0, 15.0)
-"""The same for logarithms of means and dispersions of counts."""
 
 
 class InfoVAEModule(DeepClusteringModule):
@@ -167,10 +166,7 @@ class InfoVAEModule(DeepClusteringModule):
         if self.likelihood == "gaussian":
             return gaussian_nll(self.normalized(tensors), decoded, self.log_gene_scale.clamp(*LOG_VARIANCE_RANGE))
         x, size_factor = self.inputs(tensors)
-        log_mean, dropout_logits, *rest = decoded.split(x.shape[1], dim=1)
-        log_dispersion = rest[0] if rest else self.log_gene_scale
-        mean = log_mean.clamp(*LOG_RATE_RANGE).exp() * (size_factor / self.normalize.median)
-        return zinb_nll(x, mean, log_dispersion.clamp(*LOG_RATE_RANGE).exp(), dropout_logits)
+        return decoded_zinb_nll(x, decoded, size_factor / self.normalize.median, self.log_gene_scale)
 
 
 class TwoPhasePlan(EpochPlan):

@@ -12,6 +12,8 @@ BLOCK_SIZE = 2**24
 """Similarities that are held at a time: 64 MB in float32."""
 ZINB_EPSILON = 1e-8
 """Added to mean and dispersion, so that a mean of 0 has a finite logarithm; the value of scvi-tools."""
+LOG_RATE_RANGE = (-15.0, 15.0)
+"""Logarithms of means and dispersions that decoders give are kept in this range, so that their exponentials stay finite."""
 KERNEL_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Bandwidths of the kernels of :func:`mmd`, in units of the mean squared distance between two standard normal points."""
 
@@ -173,6 +175,31 @@ def zinb_nll(x: Tensor, mean: Tensor, dispersion: Tensor, dropout_logits: Tensor
         log_gamma = torch.lgamma(dispersion)
     above_zero = torch.lgamma(x + dispersion) - log_gamma - torch.lgamma(x + 1) - x * torch.log1p(dispersion / mean)
     return -shared.sum(dim=1).index_add(0, rows, above_zero)
+
+
+def decoded_zinb_nll(x: Tensor, decoded: Tensor, relative_size: Tensor, log_dispersion: Tensor) -> Tensor:
+    """Negative log-likelihood of counts given what a decoder says of them, see :func:`zinb_nll`.
+
+    Parameters
+    ----------
+    x
+        Counts, shape (n, n_genes).
+    decoded
+        Side by side for all genes: log mean at size 1, logit of a dropout, and log dispersion where it belongs to gene and
+        cell; shape (n, 2 or 3 times n_genes).
+    relative_size
+        Factor of the means, shape (n, 1).
+    log_dispersion
+        Log dispersion of each gene, shape (n_genes,); not read where `decoded` has it.
+
+    Returns
+    -------
+    Sum over the genes of each cell, shape (n,).
+    """
+    log_mean, dropout_logits, *rest = decoded.split(x.shape[1], dim=1)
+    log_dispersion = rest[0] if rest else log_dispersion
+    mean = log_mean.clamp(*LOG_RATE_RANGE).exp() * relative_size
+    return zinb_nll(x, mean, log_dispersion.clamp(*LOG_RATE_RANGE).exp(), dropout_logits)
 
 
 def gaussian_nll(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -24,15 +24,13 @@ from scx._n_clusters import given
 
 from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
 from ._guidance import UNREACHED, Guidance, guide
-from ._losses import zinb_nll
+from ._losses import decoded_zinb_nll
 from ._networks import GaussianNoise, mlp_encoder
 from ._normalize import LogNormalize
 from ._pairs import nearest_neighbors
 from ._plans import EpochPlan
 from ._rows import ROW_KEY, RowSplitter
 
-LOG_RATE_RANGE = (-15.0, 15.0)
-"""Logarithms of means and dispersions of counts are kept in this range, so that their exponentials stay finite."""
 N_NEIGHBORS = 15
 """Neighbours of each cell in the graph over which labels are spread."""
 N_COMPONENTS = 50
@@ -154,10 +152,8 @@ class SemiAAEModule(DeepClusteringModule):
     def _reconstruction(self, tensors: Mapping[str, Tensor], z: Tensor) -> Tensor:
         """Return the negative log-likelihood of the counts, mean over cells and genes."""
         x, size_factor = self.inputs(tensors)
-        log_mean, dropout_logits, *rest = self.decoder(z).split(x.shape[1], dim=1)
-        log_dispersion = rest[0] if rest else self.log_dispersion
-        mean = log_mean.clamp(*LOG_RATE_RANGE).exp() * (size_factor / self.normalize.median)
-        return zinb_nll(x, mean, log_dispersion.clamp(*LOG_RATE_RANGE).exp(), dropout_logits).mean() / x.shape[1]
+        relative_size = size_factor / self.normalize.median
+        return decoded_zinb_nll(x, self.decoder(z), relative_size, self.log_dispersion).mean() / x.shape[1]
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
