@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics.cluster import contingency_matrix
 
 from scx._consensus import agreement, consensus
 
@@ -31,7 +33,25 @@ def test_is_better_than_each(truth):
     assert found.agreement[wrong].mean() < found.agreement[~wrong].mean()
 
 
-def test_is_kmeans_on_the_indicator_of_all_cells(truth):
+def test_most_labellings_have_each_cell_where_it_is(truth):
+    """No cell would move: matched one to one with the consensus, no other of its clusters has more votes of the labellings."""
+    rng = np.random.default_rng(3)
+    labellings = [noisy(truth, 0.4, rng) for _ in range(5)]
+    found = consensus(labellings, 5, 0).labels
+    votes = np.zeros((len(truth), 5))
+    for labels in labellings:
+        _, partner = linear_sum_assignment(-contingency_matrix(labels, found))
+        votes[np.arange(len(truth)), partner[labels]] += 1
+    assert (votes[np.arange(len(truth)), found] == votes.max(axis=1)).all()
+
+
+def test_labellings_with_different_numbers_of_clusters(truth):
+    halved = np.where(np.arange(len(truth)) % 2, truth, truth + 5)  # each cluster in two
+    merged = np.minimum(truth, 2)
+    assert adjusted_rand_score(truth, consensus([truth, halved, merged, truth], 5, 0).labels) == 1
+
+
+def test_starts_from_kmeans_on_the_indicator_of_all_cells(truth):
     rng = np.random.default_rng(1)
     labellings = [noisy(truth, 0.2, rng) for _ in range(4)]
     indicator = np.hstack([np.eye(5)[labels] for labels in labellings])

@@ -10,20 +10,26 @@ from ._algorithms import N_STARTS
 from ._cluster import Clustering, ordered_by_size
 from ._n_clusters import given
 
+MAX_ROUNDS = 100
+"""Rounds of votes after which a consensus is taken as it is."""
+
 
 def consensus(labellings: Sequence[NDArray[np.int64]], n_clusters: int | None, seed: int) -> Clustering:
     r"""Cluster cells by how often several labellings put them together, without the cells × cells matrix of it.
 
     With the cells × clusters indicator H of all clusters of all R labellings, :math:`H H^T / R` is the co-association of two
     cells, and :math:`2 R` times what it lacks to 1 their squared distance as rows of H. KMeans clusters those rows, each
-    distinct one once, weighted by its cells, so that the cost hardly depends on how many cells there are.
+    distinct one once, weighted by its cells, so that the cost hardly depends on how many cells there are. Then the labellings
+    vote on each cell until nothing changes, see :func:`_settle`: KMeans would rather divide a large cluster on which few differ
+    than keep two small ones apart on which all agree.
 
     Parameters
     ----------
     labellings
         Cluster of each cell, each of shape (n_cells,).
     n_clusters
-        Number of clusters; None for the median of the labellings'. There are no more than distinct rows.
+        Number of clusters; None for the median of the labellings'. There are no more than distinct rows, and fewer if votes leave
+        one without cells.
     seed
         Seed of KMeans.
 
@@ -42,10 +48,46 @@ def consensus(labellings: Sequence[NDArray[np.int64]], n_clusters: int | None, s
     rows, row_of_cell, n_cells = np.unique(np.column_stack(codes), axis=0, return_inverse=True, return_counts=True)
     indicator = OneHotEncoder(sparse_output=False, dtype=np.float32).fit_transform(rows)
     kmeans = KMeans(min(number.chosen, len(rows)), n_init=N_STARTS, random_state=seed)
-    labels = ordered_by_size(kmeans.fit(indicator, sample_weight=n_cells).labels_[row_of_cell.ravel()])
+    settled = _settle(kmeans.fit(indicator, sample_weight=n_cells).labels_, rows, n_cells)
+    labels = ordered_by_size(settled[row_of_cell.ravel()])
     by_labelling = [agreement(labels, [labelling]).mean() for labelling in codes]
     info = {"n_clusters": number.info, "cluster": "consensus", "agreement": np.array(by_labelling, dtype=np.float64)}
     return Clustering(labels, agreement=agreement(labels, codes), info=info)
+
+
+def _settle(clusters: NDArray, rows: NDArray[np.int64], n_cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Move each distinct row to the cluster that most labellings vote for, again and again until none moves.
+
+    The clusters of a labelling stand for those of the consensus with which they share most cells, one to one; any left over,
+    because the labelling has more, for the one with which each shares most. A row stays where votes are equal.
+
+    Parameters
+    ----------
+    clusters
+        Cluster of each row, shape (n_rows,).
+    rows
+        Its cluster in each labelling, shape (n_rows, n_labellings).
+    n_cells
+        Cells that it stands for, shape (n_rows,).
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    each = np.arange(len(rows))
+    n_clusters = clusters.max() + 1
+    for _ in range(MAX_ROUNDS):
+        votes = np.zeros((len(rows), n_clusters))
+        votes[each, clusters] = 0.5
+        for labels in rows.T:
+            shared = np.zeros((labels.max() + 1, n_clusters))
+            np.add.at(shared, (labels, clusters), n_cells)
+            stands_for = shared.argmax(axis=1)
+            own, partner = linear_sum_assignment(shared, maximize=True)
+            stands_for[own] = partner
+            votes[each, stands_for[labels]] += 1
+        before, clusters = clusters, votes.argmax(axis=1)
+        if np.array_equal(before, clusters):
+            break
+    return clusters
 
 
 def agreement(labels: NDArray[np.int64], labellings: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -18,7 +18,8 @@ def consensus(
     """Find one clustering that several, of different seeds or methods, agree on best.
 
     Two cells are as near as there are clusterings that put them together (co-association), and KMeans clusters the cells on
-    that account. The matrix of all pairs is never formed, so that the cost grows linearly with cells.
+    that account; then the clusterings vote on each cell until none moves. The matrix of all pairs is never formed, so that
+    the cost grows linearly with cells.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ def consensus(
     keys
         Two or more columns of ``obs`` with clusters; their numbers of clusters may differ.
     n_clusters
-        Number of clusters; None takes the median of the clusterings'.
+        Number of clusters; None takes the median of the clusterings'. There are fewer if votes leave one without cells.
     key_added
         Name under which results are written.
     rng
