@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from sklearn.manifold import TSNE
 
 import scx
@@ -22,10 +24,21 @@ def embed(seed: int) -> dict[str, np.ndarray]:
     return {"infovae": model.get_latent_representation(), "t-SNE": TSNE(random_state=seed).fit_transform(adata.X)}
 
 
+def draw(results: pd.DataFrame, path: Path) -> None:
+    """Mean and standard deviation over seeds, by number of neighbours."""
+    fig, ax = plt.subplots(figsize=(3.5, 2.6), layout="constrained")
+    sns.lineplot(results, x="k", y="kNN preservation", hue="method", style="method", markers=True, errorbar="sd", ax=ax)
+    ax.set(xlabel="number of neighbours K", ylabel="share of neighbours kept")
+    ax.legend(title=None, frameon=False)
+    sns.despine(fig)
+    fig.savefig(path, dpi=150)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(10)))
     parser.add_argument("--out", type=Path, help="csv with one row per method, seed and number of neighbours")
+    parser.add_argument("--figure", type=Path, help="picture of them")
     args = parser.parse_args()
     rows = []
     for seed in args.seeds:
@@ -36,6 +49,8 @@ def main() -> None:
     results = pd.DataFrame(rows, columns=["method", "seed", "k", "kNN preservation"])
     if args.out:
         results.to_csv(args.out, index=False)
+    if args.figure:
+        draw(results, args.figure)
     print(results.pivot_table("kNN preservation", "method", "k", aggfunc=["mean", "std"]).round(3).T.to_string())
 
 
