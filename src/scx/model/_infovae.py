@@ -355,7 +355,7 @@ class InfoVAE(DeepClusteringModel):
                 "gamma": 1.0,
                 "kernel": "imq",
                 "batch_norm": False,
-                "noise": 2.5,
+                "noise": 0.0,
                 "max_value": None,
             },
             train={
