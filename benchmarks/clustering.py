@@ -227,7 +227,10 @@ def main() -> None:
     if any(":" in arm for arm in args.arms):  # imports are not charged to the first run
         scx.tl.contrastive(scx.datasets.pbmc68k_reduced(), 8, max_epochs=1)
     results = pd.DataFrame(rows())
-    results["stability"] = [stability(*cell, args.seeds, args.runs) for cell in results[["arm", "dataset"]].to_numpy()]
+    stable = {
+        (dataset, arm): stability(arm, dataset, args.seeds, args.runs) for dataset in args.datasets for arm in args.arms
+    }
+    results["stability"] = [stable[cell] for cell in zip(results["dataset"], results["arm"], strict=True)]
     results.to_csv(args.runs / "results.csv", index=False)
     for score in results.columns[3:]:
         print(f"\n{table(results, score)}")

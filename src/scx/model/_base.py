@@ -275,13 +275,13 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         return self._over(function, self._batches(adata, order, batch_size)).cpu().numpy()[rank]
 
     @torch.no_grad()
-    def embed_while_training(self, cells: NDArray[np.int64]) -> Tensor:
+    def embed_while_training(self, cells: NDArray[np.int64] | None = None) -> Tensor:
         """Return the embedding of training cells as it is at a moment of training, shape (n_cells, n_latent).
 
         Parameters
         ----------
         cells
-            Row numbers, increasing.
+            Row numbers, increasing; None for all cells.
         """
         self.module.eval()
         try:
@@ -300,7 +300,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         with torch.random.fork_rng(devices=[]), self._statistics_restored():
             if self.recipes[self.recipe_].train["settle_batch_norm"]:
                 self._settle_batch_norm()
-            return self.embed_while_training(np.arange(self.adata.n_obs)).cpu().numpy()
+            return self.embed_while_training().cpu().numpy()
 
     @contextmanager
     def _statistics_restored(self) -> Iterator[None]:

@@ -214,15 +214,9 @@ class TwoPhasePlan(EpochPlan):
         """First epoch of the second phase; the number of epochs where there is none."""
         return self.trainer.max_epochs - int(self.clustering_fraction * self.trainer.max_epochs)
 
-    def phases(self) -> list[tuple[float, float]]:
-        """Return the learning rate of each phase and the part of the steps that it takes."""
-        first = self.clustering_epoch / self.trainer.max_epochs
-        return [(lr, length) for lr, length in ((self.lr, first), (self.clustering_lr, 1 - first)) if length]
-
-    def phase_starts(self) -> dict[str, int]:
-        """Return the first epoch, counted from 1, of each phase."""
-        second = self.clustering_epoch + 1
-        return {"autoencoder": 1, "clustering": second} if second <= self.trainer.max_epochs else {}
+    def phases(self) -> dict[str, tuple[int, float]]:
+        """Return the first epoch and the learning rate of each phase."""
+        return {"autoencoder": (0, self.lr), "clustering": (self.clustering_epoch, self.clustering_lr)}
 
 
 class ClusteringPhase(Callback):
@@ -242,7 +236,7 @@ class ClusteringPhase(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the first centres when the phase begins, and forget the optimiser's momenta of the first."""
         if trainer.current_epoch == pl_module.clustering_epoch:
-            embedding = self._embedding()
+            embedding = self.model.embed_while_training()
             module = self.model.module
             seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
             labels = cluster(embedding.cpu().numpy(), module.n_clusters, "kmeans", seed).labels
@@ -262,7 +256,7 @@ class ClusteringPhase(Callback):
         """Renew the target when it is due, and end training when the clusters have settled."""
         trained = trainer.current_epoch + 1 - pl_module.clustering_epoch
         if trained > 0 and trained % pl_module.refresh_interval == 0 and trainer.current_epoch + 1 < trainer.max_epochs:
-            changed = self._renew_target(self._embedding())
+            changed = self._renew_target(self.model.embed_while_training())
             trainer.should_stop = trainer.should_stop or changed < pl_module.tolerance
 
     def _renew_target(self, embedding: Tensor) -> float:
@@ -272,10 +266,6 @@ class ClusteringPhase(Callback):
         before, self._clusters = self._clusters, assignment.argmax(dim=1)
         self._target = sharpened_target(assignment)
         return 1.0 if before is None else (self._clusters != before).float().mean().item()
-
-    def _embedding(self) -> Tensor:
-        """Embed all cells in their order, shape (n_cells, n_latent)."""
-        return self.model.embed_while_training(np.arange(self.model.adata.n_obs))
 
 
 class InfoVAE(DeepClusteringModel):

@@ -60,21 +60,33 @@ class EpochPlan(pl.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step / n_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def phases(self) -> list[tuple[float, float]]:
-        """Return the learning rate of each phase of training and the part of the steps that it takes."""
-        return [(self.lr, 1.0)]
+    def phases(self) -> dict[str, tuple[int, float]]:
+        """Return, by name, the first epoch of each phase of training, counted from 0, and its learning rate.
+
+        A phase may be without epochs: it begins where the next does, or at the number of epochs.
+        """
+        return {"training": (0, self.lr)}
 
     def phase_starts(self) -> dict[str, int]:
-        """Return the first epoch, counted from 1, of each named phase; nothing where there is but one."""
-        return {}
+        """Return the first epoch, counted from 1, of each phase with epochs; nothing where there is but one."""
+        starts = {name: first + 1 for name, first, _, _ in self._phases()}
+        return starts if len(starts) > 1 else {}
+
+    def _phases(self) -> list[tuple[str, int, int, float]]:
+        """Return name, first epoch, the epoch after the last, and learning rate of each phase with epochs."""
+        phases = self.phases()
+        ends = [*[first for first, _ in phases.values()][1:], self.trainer.max_epochs]
+        every = zip(phases.items(), ends, strict=True)
+        return [(name, first, end, lr) for (name, (first, lr)), end in every if first < end]
 
     def _rate(self, progress: float) -> float:
         """Return the learning rate when a part `progress` of the steps is done; the schedule starts anew in every phase."""
-        phases = self.phases()
-        while len(phases) > 1 and progress >= phases[0][1]:
-            progress -= phases.pop(0)[1]
-        lr, length = phases[0]
-        return lr * (1 + math.cos(math.pi * min(progress / length, 1))) / 2 if self.schedule == "cosine" else lr
+        n_epochs = self.trainer.max_epochs
+        _, first, end, lr = next(
+            (phase for phase in self._phases() if progress < phase[2] / n_epochs), self._phases()[-1]
+        )
+        done = (progress * n_epochs - first) / (end - first)
+        return lr * (1 + math.cos(math.pi * min(done, 1))) / 2 if self.schedule == "cosine" else lr
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the loss of a batch, and add every part of it to the sums of the epoch."""

@@ -212,14 +212,9 @@ class AdversarialPlan(EpochPlan):
         """First epoch of the second phase."""
         return int(self.pretraining_fraction * self.trainer.max_epochs)
 
-    def phases(self) -> list[tuple[float, float]]:
-        """Return the learning rate of each phase and the part of the steps that it takes."""
-        first = self.training_epoch / self.trainer.max_epochs
-        return [(lr, length) for lr, length in ((self.lr, first), (self.training_lr, 1 - first)) if length]
-
-    def phase_starts(self) -> dict[str, int]:
-        """Return the first epoch, counted from 1, of each phase."""
-        return {"pre-training": 1, "training": self.training_epoch + 1} if self.training_epoch else {}
+    def phases(self) -> dict[str, tuple[int, float]]:
+        """Return the first epoch and the learning rate of each phase."""
+        return {"pre-training": (0, self.lr), "training": (self.training_epoch, self.training_lr)}
 
     def configure_optimizers(self) -> Any:
         """One optimiser for each phase, and one for the discriminator."""
