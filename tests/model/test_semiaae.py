@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 import scx
 from scx._rng import global_seed
-from scx.model._semiaae import LabeledBatches
+from scx.model._labeled import LabeledBatches
 
 QUICK = {"max_epochs": 10, "batch_size": 100}
 

@@ -75,6 +75,7 @@ class DeepClusteringModule(BaseModuleClass):
         size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
         return x, x.sum(dim=1, keepdim=True) if size_factor is None else size_factor
 
+    @auto_move_data
     def normalized(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return the normalised expression of a batch, shape (n, n_genes)."""
         return self.normalize(*self.inputs(tensors))

@@ -29,7 +29,7 @@ from ._losses import (
 from ._networks import mlp_encoder
 from ._normalize import LogNormalize
 from ._plans import EpochPlan
-from ._rows import ROW_KEY, RowSplitter
+from ._rows import RowSplitter, RowTargets
 
 LOG_VARIANCE_RANGE = (-10.0, 10.0)
 """Logarithms of variances are kept in this range, so that their exponentials stay finite."""
@@ -219,7 +219,7 @@ class TwoPhasePlan(EpochPlan):
         return {"autoencoder": (0, self.lr), "clustering": (self.clustering_epoch, self.clustering_lr)}
 
 
-class ClusteringPhase(Callback):
+class ClusteringPhase(RowTargets):
     """Second phase of a :class:`TwoPhasePlan`: from centres by KMeans on, a target for every cell, renewed at intervals.
 
     Parameters
@@ -229,8 +229,8 @@ class ClusteringPhase(Callback):
     """
 
     def __init__(self, model: "InfoVAE") -> None:
+        super().__init__()
         self.model = model
-        self._target: Tensor | None = None
         self._clusters: Tensor | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -245,13 +245,6 @@ class ClusteringPhase(Callback):
             pl_module.optimizers().state.clear()
             self._renew_target(embedding)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: dict[str, Tensor], batch_idx: int
-    ) -> None:
-        """Add the target of its cells to the batch."""
-        if self._target is not None:
-            batch["target"] = self._target[batch[ROW_KEY]]
-
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Renew the target when it is due, and end training when the clusters have settled."""
         trained = trainer.current_epoch + 1 - pl_module.clustering_epoch
@@ -264,7 +257,7 @@ class ClusteringPhase(Callback):
         with torch.no_grad():
             assignment = student_t(embedding, self.model.module.centers)
         before, self._clusters = self._clusters, assignment.argmax(dim=1)
-        self._target = sharpened_target(assignment)
+        self.target = sharpened_target(assignment)
         return 1.0 if before is None else (self._clusters != before).float().mean().item()
 
 

@@ -1,7 +1,9 @@
 """Batches that tell which cells they hold."""
 
+import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from scvi.dataloaders import DataSplitter
 from torch import Tensor
@@ -37,3 +39,24 @@ class RowSplitter(DataSplitter):
         """Return training batches with row numbers."""
         loader = super().train_dataloader()
         return DataLoader(RowDataset(loader.dataset), sampler=loader.sampler, batch_size=None)
+
+
+class RowTargets(Callback):
+    """Add to each batch, as ``"target"``, the rows of a target that belong to its cells.
+
+    Parameters
+    ----------
+    target
+        One row per cell, shape (n_cells, n); None as long as there is none.
+    """
+
+    def __init__(self, target: Tensor | None = None) -> None:
+        self.target = target
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: dict[str, Tensor], batch_idx: int
+    ) -> None:
+        """Add the target of its cells to the batch."""
+        if self.target is not None:
+            rows = batch[ROW_KEY]
+            batch["target"] = self.target[rows.to(self.target.device)].to(rows.device)

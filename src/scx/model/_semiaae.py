@@ -1,11 +1,10 @@
 """scSemiAAE: Wang, Wang, Zhao et al., BMC Bioinformatics 24:217 (2023)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
-import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
@@ -16,7 +15,6 @@ from scvi import REGISTRY_KEYS
 from scvi.module.base import auto_move_data
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Sampler
 
 from scx._checks import check_in, given_labels
 from scx._cluster import Clustering, Prediction, cluster, named_after
@@ -24,17 +22,20 @@ from scx._n_clusters import given
 
 from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
 from ._guidance import UNREACHED, Guidance, guide
+from ._labeled import LabeledSplitter
 from ._losses import decoded_zinb_nll
 from ._networks import GaussianNoise, mlp_encoder
 from ._normalize import LogNormalize
 from ._pairs import nearest_neighbors
 from ._plans import EpochPlan
-from ._rows import ROW_KEY, RowSplitter
+from ._rows import RowTargets
 
 N_NEIGHBORS = 15
 """Neighbours of each cell in the graph over which labels are spread."""
 N_COMPONENTS = 50
 """Principal components that the linear classifier sees."""
+MAX_CELLS_OF_COMPONENTS = 20_000
+"""Cells on which the principal components are fitted; of more, that many are drawn."""
 
 
 class SemiAAEModule(DeepClusteringModule):
@@ -244,87 +245,6 @@ class AdversarialPlan(EpochPlan):
             discriminator.step()
         self._step += 1
         self._add(losses)
-
-
-class LabeledBatches(Sampler[NDArray[np.int64]]):
-    """Append labelled cells to every batch, one type after another, so that a rare type is seen as often as a common one.
-
-    Parameters
-    ----------
-    batches
-        Batches of row numbers.
-    codes
-        Type of each cell, negative where it is not given, shape (n_cells,).
-    n_labeled
-        Cells to append.
-    """
-
-    def __init__(self, batches: Iterable, codes: NDArray[np.int64], n_labeled: int) -> None:
-        self.batches = batches
-        self.cells_of_type = [np.flatnonzero(codes == code) for code in np.unique(codes[codes >= 0])]
-        self.n_labeled = n_labeled
-
-    def __len__(self) -> int:
-        return len(self.batches)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        turn = 0
-        n_types = len(self.cells_of_type)
-        for batch in self.batches:
-            # enough of each batch that all types have had their turn when the epoch ends
-            n_labeled = max(self.n_labeled, -(-n_types // len(self)))
-            cells = [self.cells_of_type[i % n_types] for i in range(turn, turn + n_labeled)]
-            turn += n_labeled
-            drawn = [own[int(torch.randint(len(own), ()))] for own in cells]
-            yield np.concatenate([np.asarray(batch), drawn])
-
-
-class LabeledSplitter(RowSplitter):
-    """Data splitter whose training batches hold row numbers, and labelled cells beside those that are due.
-
-    Parameters
-    ----------
-    adata_manager, **kwargs
-        As in :class:`scvi.dataloaders.DataSplitter`.
-    codes, n_labeled
-        As in :class:`LabeledBatches`; without codes, batches are left as they are.
-    """
-
-    def __init__(
-        self, adata_manager: Any, codes: NDArray[np.int64] | None = None, n_labeled: int = 0, **kwargs: Any
-    ) -> None:
-        super().__init__(adata_manager, **kwargs)
-        self.codes = codes
-        self.n_labeled = n_labeled
-
-    def train_dataloader(self) -> DataLoader:
-        """Return training batches."""
-        loader = super().train_dataloader()
-        if self.codes is None:
-            return loader
-        return DataLoader(
-            loader.dataset, sampler=LabeledBatches(loader.sampler, self.codes, self.n_labeled), batch_size=None
-        )
-
-
-class Targets(Callback):
-    """Add to each batch what the head shall say of its cells.
-
-    Parameters
-    ----------
-    target
-        Probability of each known type, shape (n_cells, n_types).
-    """
-
-    def __init__(self, target: Tensor) -> None:
-        self.target = target
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: dict[str, Tensor], batch_idx: int
-    ) -> None:
-        """Add the targets of its cells to the batch."""
-        rows = batch[ROW_KEY]
-        batch["target"] = self.target[rows.cpu()].to(rows.device)
 
 
 class SemiAAE(DeepClusteringModel):
@@ -585,31 +505,28 @@ class SemiAAE(DeepClusteringModel):
         codes = self._codes()
         if self.module.guided:
             self._guidance = self._guide(codes)
-            return [Targets(torch.from_numpy(self._guidance.target))]
+            return [RowTargets(torch.from_numpy(self._guidance.target))]
         target = torch.zeros(len(codes), len(self.types_))
         labeled = np.flatnonzero(codes >= 0)
         target[labeled, codes[labeled]] = 1
-        return [Targets(target)]
+        return [RowTargets(target)]
 
     def _guide(self, codes: NDArray[np.int64]) -> Guidance:
         counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
         neighbors = nearest_neighbors(counts, self._size_factors(), N_NEIGHBORS, seed)
-        return guide(neighbors, self._principal_components(), codes, len(self.types_), seed)
+        return guide(neighbors, self._principal_components(seed), codes, len(self.types_), seed)
 
     @torch.inference_mode()
-    def _principal_components(self) -> NDArray[np.float32]:
+    def _principal_components(self, seed: int) -> NDArray[np.float32]:
         """Return the principal components of the normalised expression, shape (n_cells, n_components), without holding it."""
+        from sklearn.decomposition import PCA
 
-        def normalized() -> Iterator[Tensor]:
-            return (self.module.normalized(tensors) for tensors in self._batches(self.adata))
+        def normalized(rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.float32]]:
+            return (self.module.normalized(tensors).cpu().numpy() for tensors in self._batches(self.adata, rows))
 
-        n_genes = self.summary_stats.n_vars
-        total, products = torch.zeros(n_genes), torch.zeros(n_genes, n_genes)
-        for x in normalized():
-            total += x.sum(dim=0)
-            products += x.T @ x
-        mean = total / self.adata.n_obs
-        covariance = products / self.adata.n_obs - mean[:, None] * mean
-        axes = torch.linalg.eigh(covariance).eigenvectors[:, -N_COMPONENTS:]
-        return torch.cat([(x - mean) @ axes for x in normalized()]).numpy()
+        n_cells = self.adata.n_obs
+        drawn = np.random.default_rng(seed).permutation(n_cells)[:MAX_CELLS_OF_COMPONENTS]
+        expression = np.concatenate(list(normalized(np.sort(drawn))))
+        pca = PCA(min(N_COMPONENTS, *expression.shape), svd_solver="covariance_eigh").fit(expression)
+        return np.concatenate([pca.transform(batch) for batch in normalized()])
