@@ -128,7 +128,7 @@ ARMS: dict[str, Callable[..., Found]] = {
     "semiaae:estimate": estimate,
     "semiaae:paper": semiaae("paper", cluster="gmm"),
     "pca50_logistic": classifier(lambda n_labeled: LogisticRegression(max_iter=1000)),
-    "pca50_knn": classifier(lambda n_labeled: KNeighborsClassifier(min(20, n_labeled))),
+    "pca50_knn": classifier(lambda n_labeled: KNeighborsClassifier(min(5, n_labeled), weights="distance")),
     "scanvi": scanvi,
 }
 

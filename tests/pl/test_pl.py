@@ -247,6 +247,29 @@ def test_palettes_are_those_of_scanpy(name, adata):
     assert list(adata.uns["mine_colors"]) == own
 
 
+@pytest.mark.parametrize("name", ["embedding", "flow"])
+@pytest.mark.usefixtures("no_umap")
+def test_types_of_one_name_have_one_colour(name, adata):
+    """Also a new type beside them has a colour of its own, and cells without a label are grey."""
+    types = adata.obs["type"].astype(str)
+    first, second, *_ = sorted(types.unique())
+    adata.obs["type"] = types.replace(first, "no idea")
+    adata.obs["mine"] = types.replace(second, "new_1").astype("category")
+    adata.uns["mine"]["params"] |= {"labels_key": "type", "unlabeled_category": "no idea"}
+    if name == "embedding":
+        scx.pl.embedding(adata, "mine", color=["type", "mine"], show=False)
+    else:
+        scx.pl.flow(adata, "type", "mine", show=False)
+    known, found = (
+        dict(zip(adata.obs[key].astype("category").cat.categories, adata.uns[f"{key}_colors"], strict=True))
+        for key in ("type", "mine")
+    )
+    assert known.pop("no idea") == "#d3d3d3"
+    assert {key: found[key] for key in known.keys() - {second}} == {key: known[key] for key in known.keys() - {second}}
+    assert len(set(found.values())) == len(found)
+    assert "#d3d3d3" not in found.values()
+
+
 def test_many_cells_are_rasterised(adata):
     for ax in scx.pl.embedding(adata, "mine", color=["mine", "gene0"], show=False):
         assert all(collection.get_rasterized() for collection in ax.collections)

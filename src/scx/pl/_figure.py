@@ -17,6 +17,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
+from scanpy.plotting.palettes import default_102
 from scipy.optimize import linear_sum_assignment
 
 from scx import _checks
@@ -44,6 +45,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#00
 """Colours of curves, distinct with every kind of colour vision, from dark to light and back (Okabe and Ito)."""
 ON_DATA = "scx: on data"
 """Mark of texts that stand on the data, which are moved apart in the end."""
+UNLABELED = "#d3d3d3"
+"""Colour of cells without a label, scanpy's of missing values."""
 SEQUENTIAL = "cividis"
 """Colour map of numbers: the same order in greyscale and with every kind of colour vision."""
 
@@ -124,16 +127,38 @@ def _check_anndata(adata: Any) -> None:
 # ----- colours
 
 
-def read_colors(adata: AnnData, name: str) -> dict[Any, str]:
-    """Return the colour of each category of ``obs[name]``: scanpy's ``uns[f"{name}_colors"]``, filled in where it is missing."""
+def read_colors(adata: AnnData, name: str, like: Iterable[str] = ()) -> dict[Any, str]:
+    """Return the colour of each category of ``obs[name]``: those of ``uns[f"{name}_colors"]``, filled in where it is missing.
+
+    Parameters
+    ----------
+    adata
+        Palettes that are missing are written to ``uns``.
+    name
+        Column of ``obs``.
+    like
+        Columns of ``obs`` whose categories have given their colours to those of the same name, where the palette is filled in.
+    """
     column = adata.obs[name]
     light = AnnData(obs=pd.DataFrame({name: column.astype("category")}))
     categories = light.obs[name].cat.categories
     stored = adata.uns.get(f"{name}_colors")
     if stored is None or len(stored) < len(categories):
         fill_colors(light, name)
-        stored = adata.uns[f"{name}_colors"] = light.uns[f"{name}_colors"]
+        shared = {category: color for other in like for category, color in read_colors(adata, other).items()}
+        shared |= dict.fromkeys(_unlabeled(adata, name), UNLABELED)
+        taken = {shared[category] for category in categories if category in shared}
+        free = (color for color in [*light.uns[f"{name}_colors"], *default_102] if color not in taken)
+        stored = [shared[category] if category in shared else next(free) for category in categories]
+        adata.uns[f"{name}_colors"] = stored
     return dict(zip(categories, stored, strict=False))
+
+
+def _unlabeled(adata: AnnData, name: str) -> list[str]:
+    """Return what a method of scx that learned from the labels ``obs[name]`` took for no label."""
+    records = [entry for entry in adata.uns.values() if isinstance(entry, Mapping) and "scx_version" in entry]
+    every = [record.get("params", {}) for record in records]
+    return [params["unlabeled_category"] for params in every if params.get("labels_key") == name]
 
 
 def styles(n: int) -> list[dict[str, Any]]:

@@ -75,7 +75,7 @@ def flow(
     labels, clusters = read_categories(adata, labels_key), read_categories(adata, key, what="key")
     table = matched(labels, clusters)
     cells = table.to_numpy()
-    left_colors, right_colors = read_colors(adata, labels_key), read_colors(adata, key)
+    left_colors, right_colors = read_colors(adata, labels_key), read_colors(adata, key, like=[labels_key])
     most = max(cells.shape)
     names = [f"{name} ({n:,})" for name, n in zip(table.index, cells.sum(axis=1), strict=True)]
     found = [f"{name} ({n:,})" for name, n in zip(table.columns, cells.sum(axis=0), strict=True)]

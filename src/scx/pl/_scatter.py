@@ -13,7 +13,18 @@ from scanpy import logging as logg
 
 from scx import _checks
 
-from ._figure import ON_DATA, SEQUENTIAL, TINY, color_bar, columns_below, label, legend_beside, legend_width, points
+from ._figure import (
+    ON_DATA,
+    SEQUENTIAL,
+    TINY,
+    color_bar,
+    columns_below,
+    label,
+    legend_beside,
+    legend_width,
+    points,
+    read_colors,
+)
 
 SIZES = (0.6, 40.0)
 """Smallest and largest area of a cell in square points."""
@@ -121,16 +132,20 @@ def draw_cells(
     height
         Height of the panel in inches, by which legends are laid out.
     **kwargs
-        Arguments of :func:`scanpy.pl.embedding`, and ``legend_below``: the width that a legend may take below the panel.
+        Arguments of :func:`scanpy.pl.embedding`, and two more: ``legend_below``, the width that a legend may take below the
+        panel, and ``like``, columns from which categories of the same name take their colours, see :func:`.read_colors`.
     """
     layer = kwargs.pop("layer", None)
     below = kwargs.pop("legend_below", None)
+    like = kwargs.pop("like", ())
     use_raw = kwargs.pop("use_raw", None)
     if color in adata.obs:
         values = adata.obs[[color]].copy()
     else:
         raw = adata.raw is not None and layer is None if use_raw is None else use_raw
         values = sc.get.obs_df(adata, [color], layer=layer, use_raw=raw)
+    if not is_number(values[color]) and kwargs.get("palette") is None:
+        read_colors(adata, color, like)
     palette = f"{color}_colors"
     kept = {palette: adata.uns[palette]} if palette in adata.uns else {}
     light = AnnData(obs=values, obsm={name.upper(): layout}, uns=kept)
