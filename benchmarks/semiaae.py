@@ -4,7 +4,7 @@
     python benchmarks/semiaae.py --noise uniform closest --fractions 0.2 --out semiaae.csv
     python benchmarks/semiaae.py --novel --out novel.csv
 
-All arms are given the same labelled cells: of each type the fraction, at least one. Scores are of unlabelled cells only. With
+All arms are given the same labelled cells: of each type the fraction, at least one; from 1 on, so many of each. Scores are of unlabelled cells only. With
 --noise, every fifth given label is wrong: any other type, or the closest in principal components. With --novel, each type
 in turn goes unlabelled, and is to be told by its confidence and to be a cluster of its own. Rows are appended to --out as they
 come, and those that are there are not run again. Seconds are of the processor, without what the runs on a dataset share: the
@@ -69,7 +69,7 @@ def scvi(dataset: str, seed: int) -> Any:
 def classifier(make: Callable[[int], Any]) -> Callable[..., Found]:
     """Arm of a classifier on 50 principal components; `make` is given the number of labelled cells."""
 
-    def fit(adata: ad.AnnData, dataset: str, seed: int, n_clusters: int | None) -> Found:
+    def fit(adata: ad.AnnData, dataset: str, seed: int) -> Found:
         cells = adata.obsm["X_pca"]
         labeled = adata.obs["given"].notna().to_numpy()
         fitted = make(labeled.sum()).fit(cells[labeled], adata.obs["given"][labeled].astype(str))
@@ -81,8 +81,8 @@ def classifier(make: Callable[[int], Any]) -> Callable[..., Found]:
 
 
 def semiaae(recipe: str, **kwargs: Any) -> Callable[..., Found]:
-    def fit(adata: ad.AnnData, dataset: str, seed: int, n_clusters: int | None) -> Found:
-        scx.tl.semiaae(adata, n_clusters, labels_key="given", recipe=recipe, rng=seed, **kwargs)
+    def fit(adata: ad.AnnData, dataset: str, seed: int) -> Found:
+        scx.tl.semiaae(adata, labels_key="given", recipe=recipe, rng=seed, **kwargs)
         obs = adata.obs
         return Found(
             obs["semiaae_prediction"].to_numpy().astype(str),
@@ -93,7 +93,7 @@ def semiaae(recipe: str, **kwargs: Any) -> Callable[..., Found]:
     return fit
 
 
-def estimate(adata: ad.AnnData, dataset: str, seed: int, n_clusters: int | None) -> Found:
+def estimate(adata: ad.AnnData, dataset: str, seed: int) -> Found:
     """What the head of semiaae:default learns from, and no network."""
     counts = read_counts(adata, None)
     working = prepare(counts, adata, mask_var=None, n_top_genes=2000, min_cells=1)
@@ -109,7 +109,7 @@ def estimate(adata: ad.AnnData, dataset: str, seed: int, n_clusters: int | None)
     return Found(prediction, confidence, clusters)
 
 
-def scanvi(adata: ad.AnnData, dataset: str, seed: int, n_clusters: int | None) -> Found:
+def scanvi(adata: ad.AnnData, dataset: str, seed: int) -> Found:
     """SCANVI as it comes, from an SCVI."""
     from scvi.model import SCANVI
 
@@ -126,7 +126,7 @@ def scanvi(adata: ad.AnnData, dataset: str, seed: int, n_clusters: int | None) -
 ARMS: dict[str, Callable[..., Found]] = {
     "semiaae:default": semiaae("default"),
     "semiaae:estimate": estimate,
-    "semiaae:paper": semiaae("paper", cluster="gmm"),
+    "semiaae:paper": semiaae("paper"),
     "pca50_logistic": classifier(lambda n_labeled: LogisticRegression(max_iter=1000)),
     "pca50_knn": classifier(lambda n_labeled: KNeighborsClassifier(min(5, n_labeled), weights="distance")),
     "scanvi": scanvi,
@@ -134,12 +134,13 @@ ARMS: dict[str, Callable[..., Found]] = {
 
 
 def labeled_cells(truth: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Draw the fraction of each type, at least one cell."""
+    """Draw the fraction of each type, at least one cell; from 1 on, so many cells of each."""
     rng = np.random.default_rng(seed)
     mask = np.zeros(len(truth), dtype=bool)
     for name in np.unique(truth):
         cells = np.flatnonzero(truth == name)
-        mask[rng.choice(cells, max(1, round(fraction * len(cells))), replace=False)] = True
+        n_drawn = round(fraction * len(cells)) if fraction < 1 else min(int(fraction), len(cells))
+        mask[rng.choice(cells, max(1, n_drawn), replace=False)] = True
     return mask
 
 
@@ -173,7 +174,7 @@ def run(row: dict[str, Any]) -> dict[str, float]:
     if row["arm"] == "scanvi":
         scvi(row["dataset"], row["seed"])
     start = time.process_time()
-    found = ARMS[row["arm"]](adata, row["dataset"], row["seed"], None if novel else len(np.unique(truth)))
+    found = ARMS[row["arm"]](adata, row["dataset"], row["seed"])
     seconds = time.process_time() - start
     truth, prediction, clusters, confidence = (
         values[~labeled] for values in (truth, found.prediction, found.clusters, found.confidence)

@@ -123,8 +123,11 @@ def check_given_labels(
 
 
 def given_labels(column: pd.Series, unlabeled_category: str) -> "pd.Categorical[Any]":
-    """Return the types that a column gives, NaN for cells without one."""
-    text = column.astype(object).where(column.notna(), "").astype(str)
+    """Return the types that a column gives, NaN for cells without one; whole numbers are read alike from every dtype."""
+    values = column.astype(object)
+    if pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all():
+        values = column.astype("Int64").astype(object)
+    text = values.where(column.notna(), "").astype(str)
     return pd.Categorical(text.where((text.str.strip() != "") & (text != str(unlabeled_category))))
 
 

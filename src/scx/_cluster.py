@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -148,8 +149,19 @@ def named_after(clustering: Clustering, voters: NDArray, names: Sequence[str]) -
             name_of[label] = len(names) + n_new
             n_new += 1
     present, labels = np.unique(name_of[clustering.labels], return_inverse=True)
-    every = [*names, *(f"new_{i + 1}" for i in range(n_new))]
-    return replace(clustering, labels=labels, names=tuple(every[i] for i in present))
+    every = [*names, *new_names(n_new, names)]
+    info = dict(clustering.info)
+    if len(present) < clustering.n_clusters:
+        number = info["n_clusters"]
+        reason = f"{number['reason']}; {len(present)} after those of one name were joined"
+        info["n_clusters"] = {**number, "chosen": len(present), "reason": reason}
+    return replace(clustering, labels=labels, names=tuple(every[i] for i in present), info=info)
+
+
+def new_names(n: int, taken: Sequence[str]) -> list[str]:
+    """Return `n` names of new types, ``new_1``, ``new_2``, …, without those that are taken."""
+    every = (f"new_{i}" for i in count(1))
+    return list(islice((name for name in every if name not in taken), n))
 
 
 def _squared_distances(points: NDArray, means: NDArray) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ batch_size
     Cells per training step; None for the recipe's.
 cluster
     How the embedding is clustered, as `method` of :func:`scx.tl.cluster`: ``"kmeans"``, ``"gmm"``, ``"ward"``, ``"spectral"``
-    or ``"leiden"``.
+    or ``"leiden"``; None for the recipe's.
 n_runs
     Train so many times from different seeds, and return the consensus of the clusters as :func:`scx.tl.consensus` finds it.
     Takes so many times as long.

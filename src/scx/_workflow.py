@@ -41,7 +41,7 @@ def fit_and_annotate(
     n_latent: int | None,
     max_epochs: int | None,
     batch_size: int | None,
-    cluster: str,
+    cluster: str | None,
     n_runs: int,
     key_added: str,
     rng: int | np.random.Generator,
@@ -67,8 +67,9 @@ def fit_and_annotate(
     labels = _checks.check_given_labels(adata, labels_key, unlabeled_category, keys)
     _checks.check_n_clusters(n_clusters, adata.n_obs, n_types=0 if labels is None else len(labels.categories))
     _checks.check_choice("recipe", recipe, model_cls.recipes)
-    _checks.check_choice("cluster", cluster, CLUSTER_METHODS)
     chosen = model_cls.recipes[recipe]
+    algorithm = chosen.cluster if cluster is None else cluster
+    _checks.check_choice("cluster", algorithm, CLUSTER_METHODS)
     for name, value, minimum in (
         ("n_top_genes", n_top_genes, _checks.MIN_GENES),
         ("n_latent", n_latent, 1),
@@ -119,7 +120,7 @@ def fit_and_annotate(
                 )
                 embeddings.append(model.get_latent_representation())
                 # 5. cluster
-                clusterings.append(model.cluster(embeddings[-1], n_clusters, cluster, cluster_seed))
+                clusterings.append(model.cluster(embeddings[-1], n_clusters, algorithm, cluster_seed))
             finally:
                 # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
                 model.deregister_manager(working)
@@ -129,7 +130,7 @@ def fit_and_annotate(
     # What was kept of the training is clustered as its end was.
     found = int(clusterings[kept].info["n_clusters"]["chosen"])
     snapshots = {
-        epoch: (moment, cluster_embedding(moment, found, cluster, seeds[2 * kept + 1]).labels)
+        epoch: (moment, cluster_embedding(moment, found, algorithm, seeds[2 * kept + 1]).labels)
         for epoch, moment in model.snapshots.items()
     }
     if model_dir is not None:

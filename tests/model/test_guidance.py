@@ -34,17 +34,45 @@ def test_spread_is_label_spreading():
 
 def test_coverage_does_not_count_a_cells_own_label():
     neighbors, _, types = blobs(200)
+    walk = transition_matrix(neighbors)
     codes = np.full(200, -1)
     alone = np.flatnonzero(types == 0)[0]
     codes[np.flatnonzero(types == 1)[:20]] = 1
-    reached = coverage(transition_matrix(neighbors), codes)
-    assert reached.mean() == pytest.approx(1)
-    codes[alone] = 0
-    with_own = coverage(transition_matrix(neighbors), codes)
-    # what remains is what comes back over the neighbours, less than what any of them gets
-    nearest = neighbors[alone]
-    assert with_own[alone] < with_own[nearest].max()
+    reached, _ = coverage(walk, codes, types, 4)
     assert (reached[types == 0] == 0).all()
+    codes[alone] = 0
+    with_own, _ = coverage(walk, codes, types, 4)
+    # what remains is what comes back over the neighbours, less than what any of them gets
+    assert with_own[alone] < with_own[neighbors[alone]].max()
+
+
+def test_coverage_by_hand():
+    """Against what reaches the mean cell, or less where few of the predicted type are labelled."""
+    neighbors, _, types = blobs()
+    walk = transition_matrix(neighbors)
+    codes = np.where((types == 0) & (np.arange(400) % 2 == 0) | (np.arange(400) % 20 == 0), types, -1)
+    reach, rate = coverage(walk, codes, types, 4)
+    labelled = codes >= 0
+    arriving = spread(walk, labelled.astype(float)) - 0.1 * labelled
+    share = np.array([labelled[types == t].mean() for t in range(4)])[types]
+    np.testing.assert_allclose(rate, np.minimum(share, labelled.mean()))
+    np.testing.assert_allclose(reach, arriving / np.minimum(0.9 * rate, arriving.mean()))
+
+
+@pytest.mark.parametrize("kind", ["one type in full", "ten of each"])
+def test_types_labelled_at_unequal_rates_are_not_new(kind):
+    sizes = [600, 200, 100, 100]
+    cells, types = make_blobs(sizes, n_features=10, centers=None, random_state=1)
+    neighbors = NearestNeighbors(n_neighbors=15).fit(cells).kneighbors(return_distance=False)
+    place = np.concatenate([np.random.default_rng(0).permutation(n) for n in sizes])[
+        np.argsort(np.argsort(types, kind="stable"))
+    ]
+    codes = (
+        np.where(place < 10, types, -1) if kind == "ten of each" else np.where((types == 1) | (place < 10), types, -1)
+    )
+    found = guide(neighbors, cells, codes, 4, 0)
+    assert (found.group == -1).all()
+    assert (found.reach > 0.4).mean() > 0.95
 
 
 @pytest.mark.parametrize("fraction", [0.2, 0.02])
@@ -97,6 +125,17 @@ def test_the_better_guess_counts_more():
     assert no_graph.calibration["spread_weight"] < 0.5 < no_components.calibration["spread_weight"]
     assert (no_graph.target.argmax(axis=1) == types).mean() > 0.98
     assert (no_components.target.argmax(axis=1) == types).mean() > 0.98
+
+
+def test_target_is_the_joint_estimate_with_the_exponents_that_are_reported():
+    neighbors, cells, types = blobs(seed=3)
+    codes = given_types(types, 0.3)
+    found = guide(neighbors, cells, codes, 4, 0)
+    told, linear = _guidance.guesses(transition_matrix(neighbors), cells, codes, 4)
+    weight, temperature = found.calibration["spread_weight"], found.calibration["temperature"]
+    assert abs(temperature - 1) > 0.01
+    joined = told ** (weight / temperature) * linear ** ((1 - weight) / temperature)
+    np.testing.assert_allclose(found.target, joined / joined.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-7)
 
 
 def test_a_type_that_no_label_names_is_a_group_of_its_own():

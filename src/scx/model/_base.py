@@ -47,6 +47,8 @@ class Recipe:
     train
         ``max_epochs``, at least ``min_steps`` steps, ``batch_size``, ``plan_kwargs`` of the training plan, and whether
         to ``settle_batch_norm`` on unperturbed cells after training.
+    cluster
+        How the embedding is clustered, as in :func:`scx.tl.cluster`.
     """
 
     n_top_genes: int
@@ -54,6 +56,7 @@ class Recipe:
     use_flagged_genes: bool
     module: Mapping[str, Any]
     train: Mapping[str, Any]
+    cluster: str = "kmeans"
 
 
 class DeepClusteringModule(BaseModuleClass):
@@ -217,8 +220,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
             callbacks=callbacks,
             **trainer_kwargs,
         )
-        if recipe["settle_batch_norm"]:
-            self._settle_batch_norm()
+        self._finish_training()
 
     def get_latent_representation(
         self,
@@ -330,6 +332,11 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
     def _callbacks(self) -> list[Callback]:
         """Return what a method does between the steps of training."""
         return []
+
+    def _finish_training(self) -> None:
+        """Do what is left to do when the last step is taken."""
+        if self.recipes[self.recipe_].train["settle_batch_norm"]:
+            self._settle_batch_norm()
 
     def _batches(
         self, adata: AnnData, indices: NDArray | None = None, batch_size: int | None = None

@@ -25,7 +25,9 @@ PRIOR_STRENGTH = 10.0
 N_BINS = 10
 """Bins of confidence in which calibration is reported."""
 UNREACHED = 0.4
-"""A cell is not reached by the labels if they reach it less than this part as well as the mean cell."""
+"""A cell is not reached by the labels if they reach it less than this part as well as can be expected."""
+MAX_ROUNDS = 20
+"""Rounds in which what can be expected is found; it settles in a few."""
 MIN_EXPECTED = 3.0
 """Labels that a group of cells not reached must lack to be a new type: as many as are expected among as many cells."""
 
@@ -39,7 +41,7 @@ class Guidance:
     target
         Probability of each known type, shape (n_cells, n_types).
     reach
-        How well labels reach each cell over the graph, 1 on the mean, shape (n_cells,).
+        How well labels reach each cell over the graph, against what can be expected, see :func:`coverage`, shape (n_cells,).
     group
         New type of each cell, from the largest on; −1 for the cells of known types, shape (n_cells,).
     calibration
@@ -84,13 +86,9 @@ def guide(
     pairs = [np.stack([told[fold], linear[fold]]) for fold, told, linear in held_back]
     truth = np.concatenate([codes[fold] for fold, _, _ in held_back]) if held_back else np.empty(0, dtype=np.int64)
     exponents, calibration = calibrate(np.concatenate(pairs, axis=1) if pairs else None, truth)
-    reach = coverage(graph, codes)
-    return Guidance(
-        _join(own, exponents).astype(np.float32),
-        reach,
-        unreached_groups(graph, reach, float((codes >= 0).mean())),
-        calibration,
-    )
+    target = _join(own, exponents)
+    reach, rate = coverage(graph, codes, target.argmax(axis=1), n_types)
+    return Guidance(target.astype(np.float32), reach, unreached_groups(graph, reach, rate), calibration)
 
 
 def transition_matrix(neighbors: NDArray[np.int64]) -> sparse.csr_matrix:
@@ -110,11 +108,41 @@ def spread(graph: sparse.csr_matrix, given: NDArray) -> NDArray:
     return told
 
 
-def coverage(graph: sparse.csr_matrix, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return how much of a label reaches each cell from others, relative to the mean cell, shape (n_cells,)."""
-    given = (codes >= 0).astype(np.float64)
-    reach = spread(graph, given) - (1 - ALPHA) * given
-    return reach / reach.mean()
+def coverage(
+    graph: sparse.csr_matrix, codes: NDArray[np.int64], predicted: NDArray[np.int64], n_types: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    r"""Return how well labels reach each cell, and how many of the cells like it are labelled, shape (n_cells,) each.
+
+    What reaches cell i from others, :math:`R_i`, is held against what reaches the mean cell, and against what the share
+    :math:`d_j` of labelled cells in its predicted type lets expect, whichever is less:
+    :math:`r_i = R_i / \min(\bar R, \alpha d_j)`. So it does not matter whether all types were labelled at one rate or with so
+    many cells each. Cells that are not reached do not count in :math:`d_j`, since they may be of another type; as this changes
+    which they are, it is found in rounds.
+
+    Parameters
+    ----------
+    graph
+        Random walk on the cells.
+    codes
+        Type of each cell, negative where it is not given, shape (n_cells,).
+    predicted
+        Type that each cell is most likely of, shape (n_cells,).
+    n_types
+        Number of types.
+    """
+    labeled = codes >= 0
+    arriving = spread(graph, labeled.astype(np.float64)) - (1 - ALPHA) * labeled
+    n_labeled = np.bincount(codes[labeled], minlength=n_types)
+    counted = np.ones(len(codes), dtype=bool)
+    for _ in range(MAX_ROUNDS):
+        n_cells = np.bincount(predicted[counted], minlength=n_types)
+        of_type = np.where(n_labeled > 0, n_labeled / np.maximum(n_cells, 1), np.inf)
+        rate = np.minimum(of_type[predicted], labeled.mean())
+        reach = arriving / np.minimum(ALPHA * rate, arriving.mean())
+        before, counted = counted, labeled | (reach >= UNREACHED)
+        if (before == counted).all():
+            break
+    return reach, rate
 
 
 def guesses(
@@ -186,10 +214,11 @@ def reliability(confidence: NDArray, correct: NDArray[np.bool_]) -> dict[str, An
     return {"confidence": means[0], "accuracy": means[1], "n_cells": n_cells[kept], "ece": float(error)}
 
 
-def unreached_groups(graph: sparse.csr_matrix, reach: NDArray, labeled_fraction: float) -> NDArray[np.int64]:
+def unreached_groups(graph: sparse.csr_matrix, reach: NDArray, rate: NDArray) -> NDArray[np.int64]:
     """Return the group of each cell, the largest first: connected cells that labels hardly reach, −1 for all others.
 
-    A group is so large that labels would be expected in it if its type had been labelled as others were.
+    A group is so large that labels would be expected in it if it had been labelled at the `rate` of the cells like it, shape
+    (n_cells,).
     """
     from scipy.sparse.csgraph import connected_components
 
@@ -198,10 +227,10 @@ def unreached_groups(graph: sparse.csr_matrix, reach: NDArray, labeled_fraction:
     if not len(cells):
         return group
     found = connected_components(graph[cells][:, cells], directed=False)[1]
-    sizes = np.bincount(found)
+    sizes, expected = np.bincount(found), np.bincount(found, rate[cells])
     order = np.argsort(-sizes, kind="stable")
     rank = np.full(len(sizes), -1)
-    large = order[sizes[order] * labeled_fraction >= MIN_EXPECTED]
+    large = order[expected[order] >= MIN_EXPECTED]
     rank[large] = np.arange(len(large))
     group[cells] = rank[found]
     return group

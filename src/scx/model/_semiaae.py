@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scx._checks import check_in, given_labels
-from scx._cluster import Clustering, Prediction, cluster, named_after
+from scx._cluster import Clustering, Prediction, cluster, named_after, new_names
 from scx._n_clusters import given
 
 from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
@@ -34,7 +34,7 @@ N_NEIGHBORS = 15
 """Neighbours of each cell in the graph over which labels are spread."""
 N_COMPONENTS = 50
 """Principal components that the linear classifier sees."""
-MAX_CELLS_OF_COMPONENTS = 20_000
+MAX_CELLS_OF_COMPONENTS = 10_000
 """Cells on which the principal components are fitted; of more, that many are drawn."""
 
 
@@ -105,6 +105,8 @@ class SemiAAEModule(DeepClusteringModule):
         )
         self.log_dispersion = nn.Parameter(torch.zeros(n_genes if dispersion == "gene" else 0))
         self.head = nn.Linear(n_latent, n_types) if n_types else None
+        self.inverse_temperature: Tensor
+        self.register_buffer("inverse_temperature", torch.ones(()))  # fitted after training
         self.discriminator = mlp_encoder(n_latent, n_discriminator, 1, batch_norm=False)
 
     @auto_move_data
@@ -116,14 +118,21 @@ class SemiAAEModule(DeepClusteringModule):
     def type_probabilities(self, tensors: dict[str, Tensor]) -> Tensor:
         """Return the probability of each known type, shape (n, n_types)."""
         assert self.head is not None
-        return self.head(self.embed(tensors)).softmax(dim=1)
+        return (self.inverse_temperature * self.head(self.embed(tensors))).softmax(dim=1)
 
     def loss(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the losses of a batch; where types are known, it holds the ``"target"``, see :meth:`_classification`."""
+        """Return the losses of a batch; where types are known, it holds the ``"target"``, see :meth:`_classification`.
+
+        ``loss`` does not include ``discriminator_loss``, the cross-entropy of telling embedded cells from as many draws from the
+        prior, which has no gradient for the encoder.
+        """
         z = self._corrupted_embedding(tensors)
+        prior = torch.randn_like(z)
         losses = {
             "reconstruction_loss": self._reconstruction(tensors, z),
             "generator_loss": F.softplus(-self.discriminator(z)).mean(),  # −ln d(z)
+            "discriminator_loss": F.softplus(-self.discriminator(prior)).mean()
+            + F.softplus(self.discriminator(z.detach())).mean(),
         }
         loss = losses["reconstruction_loss"] + self.adversarial_weight * losses["generator_loss"]
         if self.head is not None:
@@ -135,12 +144,6 @@ class SemiAAEModule(DeepClusteringModule):
         """Return the likelihood alone."""
         reconstruction = self._reconstruction(tensors, self._corrupted_embedding(tensors))
         return {"loss": reconstruction, "reconstruction_loss": reconstruction}
-
-    def discriminator_loss(self, tensors: dict[str, Tensor]) -> Tensor:
-        """Return the cross-entropy of telling embedded cells from as many draws from the prior; no gradient for the encoder."""
-        with torch.no_grad():
-            z = self._corrupted_embedding(tensors)
-        return F.softplus(-self.discriminator(torch.randn_like(z))).mean() + F.softplus(self.discriminator(z)).mean()
 
     def _corrupted_embedding(self, tensors: Mapping[str, Tensor]) -> Tensor:
         return self.encoder(self.corrupt(self.normalized(tensors)))
@@ -239,7 +242,6 @@ class AdversarialPlan(EpochPlan):
         self.manual_backward(losses["loss"])
         optimizer.step()
         if adversarial and self._step % self.discriminator_interval == 0:
-            losses["discriminator_loss"] = self.module.discriminator_loss(batch)
             discriminator.zero_grad()  # of what the generator's loss left there
             self.manual_backward(losses["discriminator_loss"])
             discriminator.step()
@@ -352,6 +354,7 @@ class SemiAAE(DeepClusteringModel):
                 },
                 "settle_batch_norm": False,
             },
+            cluster="gmm",
         ),
     }
 
@@ -450,31 +453,42 @@ class SemiAAE(DeepClusteringModel):
         if not self.types_:
             return super().cluster(embedding, n_clusters, method, seed)
         proba = self._of_cells(self.module.type_probabilities, None, None, None)
-        guidance = self._guidance
-        if guidance is None:
-            codes = self._codes()
-            features = np.concatenate([embedding, proba], axis=1)
-            found = cluster(features, n_clusters, method, seed)
-            # a cluster with few labels for its size is not told by them
-            share = np.bincount(found.labels, codes >= 0) / np.bincount(found.labels)
-            told = share >= UNREACHED * (codes >= 0).mean()
-            found = named_after(found, np.where(told[found.labels], codes, -1), self.types_)
-            calibration = {"temperature": 1.0, "reason": "not calibrated: the article trains on all labels"}
-            return self._with_prediction(found, proba, proba.max(axis=1), calibration)
-        n_types = len(self.types_)
-        new = guidance.group
+        if not self.module.guided:
+            return self._clusters_by_vote(embedding, proba, n_clusters, method, seed)
+        if self._guidance is None:
+            msg = (
+                "Which cells labels do not reach is known in the session that trained the model only. Take the clusters that "
+                "were written then, or `predict()` for the known types."
+            )
+            raise RuntimeError(msg)
+        n_types, new = len(self.types_), self._guidance.group
         if n_clusters is not None:
             new = np.where(new < n_clusters - n_types, new, -1)
-        every = [*self.types_, *(f"new_{i + 1}" for i in range(new.max() + 1))]
+        n_new = int(new.max()) + 1
+        every = [*self.types_, *new_names(n_new, self.types_)]
         present, labels = np.unique(np.where(new >= 0, n_types + new, proba.argmax(axis=1)), return_inverse=True)
-        reason = f"{n_types} known types, and {new.max() + 1} groups of cells that labels do not reach"
+        n_known = int((present < n_types).sum())
+        reason = f"{n_known} of {n_types} known types, and {n_new} groups of cells that labels do not reach"
         found = Clustering(
             labels,
             names=tuple(every[i] for i in present),
             info={"n_clusters": given(len(present), reason).info, "cluster": "types"},
         )
-        confidence = proba.max(axis=1) * np.minimum(guidance.reach / UNREACHED, 1).astype(np.float32)
-        return self._with_prediction(found, proba, confidence, guidance.calibration)
+        confidence = proba.max(axis=1) * np.minimum(self._guidance.reach / UNREACHED, 1).astype(np.float32)
+        return self._with_prediction(found, proba, confidence, self._guidance.calibration)
+
+    def _clusters_by_vote(
+        self, embedding: NDArray[np.float32], proba: NDArray[np.float32], n_clusters: int | None, method: str, seed: int
+    ) -> Clustering:
+        """Cluster embedding and probabilities, and name clusters by their labelled cells; without a number, as many as known types."""
+        codes = self._codes()
+        found = cluster(np.concatenate([embedding, proba], axis=1), n_clusters or len(self.types_), method, seed)
+        # a cluster with few labels for its size is not told by them
+        share = np.bincount(found.labels, codes >= 0) / np.bincount(found.labels)
+        told = share >= UNREACHED * (codes >= 0).mean()
+        found = named_after(found, np.where(told[found.labels], codes, -1), self.types_)
+        calibration = {"temperature": 1.0, "reason": "not calibrated: trained on all labels, none was held back"}
+        return self._with_prediction(found, proba, proba.max(axis=1), calibration)
 
     def _with_prediction(
         self, found: Clustering, proba: NDArray[np.float32], confidence: NDArray, calibration: Mapping[str, Any]
@@ -511,6 +525,24 @@ class SemiAAE(DeepClusteringModel):
         target[labeled, codes[labeled]] = 1
         return [RowTargets(target)]
 
+    def _finish_training(self) -> None:
+        super()._finish_training()
+        if self._guidance is not None:
+            self._set_temperature(self._guidance.target)
+
+    def _set_temperature(self, target: NDArray[np.float32]) -> None:
+        """Have the head be as sure as the target that it learned from, by cross-entropy; it does not get there in a few epochs."""
+        from scipy.optimize import minimize_scalar
+        from scipy.special import log_softmax
+
+        inverse_temperature = self.module.inverse_temperature
+        inverse_temperature.fill_(1)
+        log_proba = np.log(self._of_cells(self.module.type_probabilities, None, None, None) + np.finfo(np.float32).tiny)
+        found = minimize_scalar(
+            lambda factor: -(target * log_softmax(factor * log_proba, axis=1)).sum(), bounds=(0.1, 10), method="bounded"
+        )
+        inverse_temperature.fill_(found.x)
+
     def _guide(self, codes: NDArray[np.int64]) -> Guidance:
         counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
@@ -519,7 +551,7 @@ class SemiAAE(DeepClusteringModel):
 
     @torch.inference_mode()
     def _principal_components(self, seed: int) -> NDArray[np.float32]:
-        """Return the principal components of the normalised expression, shape (n_cells, n_components), without holding it."""
+        """Return the principal components of the normalised expression, shape (n_cells, n_components), not holding that of all cells."""
         from sklearn.decomposition import PCA
 
         def normalized(rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.float32]]:
@@ -528,5 +560,5 @@ class SemiAAE(DeepClusteringModel):
         n_cells = self.adata.n_obs
         drawn = np.random.default_rng(seed).permutation(n_cells)[:MAX_CELLS_OF_COMPONENTS]
         expression = np.concatenate(list(normalized(np.sort(drawn))))
-        pca = PCA(min(N_COMPONENTS, *expression.shape), svd_solver="covariance_eigh").fit(expression)
+        pca = PCA(min(N_COMPONENTS, *expression.shape), random_state=seed).fit(expression)
         return np.concatenate([pca.transform(batch) for batch in normalized()])

@@ -28,7 +28,7 @@ class Instability(Callback):
 
     It is 0 if every cell of a sample keeps its neighbours, and falls as the embedding settles; at a constant learning rate it
     comes to a level above 0. Neighbours depend neither on how many clusters there are nor on how the embedding is turned or
-    scaled.
+    scaled. Training stops early in its last phase only: an embedding that settles before is what the next begins from.
 
     Parameters
     ----------
@@ -40,7 +40,11 @@ class Instability(Callback):
         self.model = model
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the cells, and find their neighbours before the first step."""
+        """Draw the cells, find their neighbours before the first step, and have early stopping wait for the last phase."""
+        stopping = trainer.early_stopping_callback
+        stopping.warmup_epochs = max(
+            [stopping.warmup_epochs, *(first - 1 for first in pl_module.phase_starts().values())]
+        )
         n_obs = self.model.adata.n_obs
         # A generator of its own, so that a run takes the same course whether it is watched or not.
         self._cells = np.sort(np.random.default_rng(0).choice(n_obs, min(N_CELLS, n_obs), replace=False))

@@ -22,7 +22,7 @@ def infovae(
     n_latent: int | None = None,
     max_epochs: int | None = None,
     batch_size: int | None = None,
-    cluster: str = "kmeans",
+    cluster: str | None = None,
     n_runs: int = 1,
     key_added: str = "infovae",
     rng: int | np.random.Generator = 0,

@@ -24,7 +24,7 @@ def semiaae(
     n_latent: int | None = None,
     max_epochs: int | None = None,
     batch_size: int | None = None,
-    cluster: str = "kmeans",
+    cluster: str | None = None,
     n_runs: int = 1,
     key_added: str = "semiaae",
     rng: int | np.random.Generator = 0,
