@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
-from ._rows import RowSplitter
+from ._rows import RowSplitter, like
 
 
 class LabeledBatches(Sampler[NDArray[np.int64]]):
@@ -67,6 +67,4 @@ class LabeledSplitter(RowSplitter):
         loader = super().train_dataloader()
         if self.codes is None:
             return loader
-        return DataLoader(
-            loader.dataset, sampler=LabeledBatches(loader.sampler, self.codes, self.n_labeled), batch_size=None
-        )
+        return like(loader, sampler=LabeledBatches(loader.sampler, self.codes, self.n_labeled))

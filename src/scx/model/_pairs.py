@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 from scx._prepare import log_normalized
 
 from ._base import DeepClusteringModel
+from ._rows import like
 
 N_COMPONENTS = 20
 """Principal components in which neighbours are sought."""
@@ -103,7 +104,7 @@ class PairSplitter(DataSplitter):
         loader = super().train_dataloader()
         if self.neighbors is None:
             return loader
-        return DataLoader(loader.dataset, sampler=PairBatches(loader.sampler, self.neighbors), batch_size=None)
+        return like(loader, sampler=PairBatches(loader.sampler, self.neighbors))
 
 
 class NeighborPairs(DeepClusteringModel):

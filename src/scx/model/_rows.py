@@ -1,5 +1,7 @@
 """Batches that tell which cells they hold."""
 
+from collections.abc import Iterable
+
 import lightning.pytorch as pl
 import numpy as np
 import torch
@@ -7,10 +9,24 @@ from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from scvi.dataloaders import DataSplitter
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 ROW_KEY = "row"
 """Entry of a batch with the row numbers of its cells, shape (n,)."""
+
+
+def like(
+    loader: DataLoader, *, dataset: Dataset | None = None, sampler: Sampler | Iterable | None = None
+) -> DataLoader:
+    """Return a loader of whole batches as `loader` is one, in its processes, with another dataset or other batches."""
+    return DataLoader(
+        loader.dataset if dataset is None else dataset,
+        sampler=loader.sampler if sampler is None else sampler,
+        batch_size=None,
+        num_workers=loader.num_workers,
+        persistent_workers=loader.persistent_workers,
+        pin_memory=loader.pin_memory,
+    )
 
 
 class RowDataset(Dataset):
@@ -38,7 +54,7 @@ class RowSplitter(DataSplitter):
     def train_dataloader(self) -> DataLoader:
         """Return training batches with row numbers."""
         loader = super().train_dataloader()
-        return DataLoader(RowDataset(loader.dataset), sampler=loader.sampler, batch_size=None)
+        return like(loader, dataset=RowDataset(loader.dataset))
 
 
 class RowTargets(Callback):
