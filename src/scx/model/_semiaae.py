@@ -297,7 +297,7 @@ class SemiAAE(DeepClusteringModel):
                 "noise": 0.0,
                 "input_dropout": 0.5,
                 "dropout": 0.2,
-                "classification_weight": 1.0,
+                "classification_weight": 4.0,
                 "adversarial_weight": 0.1,
                 "guided": True,
                 "max_value": 10.0,
