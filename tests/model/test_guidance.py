@@ -47,16 +47,17 @@ def test_coverage_does_not_count_a_cells_own_label():
 
 
 def test_coverage_by_hand():
-    """Against what reaches the mean cell, or less where few of the predicted type are labelled."""
+    """A label stands for as many cells of its type as there are to each, and for no fewer than the mean label."""
     neighbors, _, types = blobs()
     walk = transition_matrix(neighbors)
     codes = np.where((types == 0) & (np.arange(400) % 2 == 0) | (np.arange(400) % 20 == 0), types, -1)
     reach, rate = coverage(walk, codes, types, 4)
-    labelled = codes >= 0
-    arriving = spread(walk, labelled.astype(float)) - 0.1 * labelled
-    share = np.array([labelled[types == t].mean() for t in range(4)])[types]
-    np.testing.assert_allclose(rate, np.minimum(share, labelled.mean()))
-    np.testing.assert_allclose(reach, arriving / np.minimum(0.9 * rate, arriving.mean()))
+    share = np.array([(codes == t).sum() / (types == t).sum() for t in range(4)])
+    share = np.minimum(share, (codes >= 0).mean())
+    given = np.eye(5)[codes, :4]  # the last row, of cells without a type, is without a 1 here
+    expected = sum((spread(walk, given[:, t]) - 0.1 * given[:, t]) / (0.9 * share[t]) for t in range(4))
+    np.testing.assert_allclose(rate, share[types])
+    np.testing.assert_allclose(reach, expected)
 
 
 @pytest.mark.parametrize("kind", ["one type in full", "ten of each"])

@@ -113,11 +113,11 @@ def coverage(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     r"""Return how well labels reach each cell, and how many of the cells like it are labelled, shape (n_cells,) each.
 
-    What reaches cell i from others, :math:`R_i`, is held against what reaches the mean cell, and against what the share
-    :math:`d_j` of labelled cells in its predicted type lets expect, whichever is less:
-    :math:`r_i = R_i / \min(\bar R, \alpha d_j)`. So it does not matter whether all types were labelled at one rate or with so
-    many cells each. Cells that are not reached do not count in :math:`d_j`, since they may be of another type; as this changes
-    which they are, it is found in rounds.
+    A label counts for the cells it stands for. Where :math:`R_{ij}` reaches cell i from the other cells that are labelled j,
+    and a share :math:`d_j` of the cells that are predicted to be of that type is labelled, but no more than of all cells, it
+    is :math:`r_i = \sum_j R_{ij} / (\alpha d_j)`: about 1, whether all types were labelled at one rate or with so many cells each.
+    Cells that are not reached do not count in :math:`d_j`, since they may be of another type; as this changes which they
+    are, it is found in rounds.
 
     Parameters
     ----------
@@ -131,18 +131,19 @@ def coverage(
         Number of types.
     """
     labeled = codes >= 0
-    arriving = spread(graph, labeled.astype(np.float64)) - (1 - ALPHA) * labeled
-    n_labeled = np.bincount(codes[labeled], minlength=n_types)
+    given = one_hot(codes, n_types)
+    arriving = spread(graph, given) - (1 - ALPHA) * given
+    n_labeled = given.sum(axis=0)
     counted = np.ones(len(codes), dtype=bool)
     for _ in range(MAX_ROUNDS):
         n_cells = np.bincount(predicted[counted], minlength=n_types)
-        of_type = np.where(n_labeled > 0, n_labeled / np.maximum(n_cells, 1), np.inf)
-        rate = np.minimum(of_type[predicted], labeled.mean())
-        reach = arriving / np.minimum(ALPHA * rate, arriving.mean())
+        share = np.where(n_labeled > 0, n_labeled / np.maximum(n_cells, 1), 1)
+        rate = np.minimum(share, labeled.mean())
+        reach = arriving @ (1 / rate) / ALPHA
         before, counted = counted, labeled | (reach >= UNREACHED)
         if (before == counted).all():
             break
-    return reach, rate
+    return reach, rate[predicted]
 
 
 def guesses(
@@ -152,9 +153,7 @@ def guesses(
     from sklearn.linear_model import LogisticRegression
 
     labeled = np.flatnonzero(codes >= 0)
-    given = np.zeros((len(codes), n_types))
-    given[labeled, codes[labeled]] = 1
-    told = spread(graph, given)
+    told = spread(graph, one_hot(codes, n_types))
     linear = np.zeros_like(told)
     present = np.unique(codes[labeled])
     if len(present) > 1:
@@ -234,6 +233,11 @@ def unreached_groups(graph: sparse.csr_matrix, reach: NDArray, rate: NDArray) ->
     rank[large] = np.arange(len(large))
     group[cells] = rank[found]
     return group
+
+
+def one_hot(codes: NDArray[np.int64], n_types: int) -> NDArray[np.float64]:
+    """Return 1 in the column of each cell's type, shape (n_cells, n_types); a row of 0 where it is not given."""
+    return (codes[:, None] == np.arange(n_types)).astype(np.float64)
 
 
 def _join(guessed: NDArray, exponents: NDArray) -> NDArray:

@@ -21,7 +21,7 @@ from scx._cluster import Clustering, Prediction, cluster, named_after, new_names
 from scx._n_clusters import given
 
 from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
-from ._guidance import UNREACHED, Guidance, guide
+from ._guidance import UNREACHED, Guidance, guide, one_hot
 from ._labeled import LabeledSplitter
 from ._losses import decoded_zinb_nll
 from ._networks import GaussianNoise, mlp_encoder
@@ -519,11 +519,10 @@ class SemiAAE(DeepClusteringModel):
         codes = self._codes()
         if self.module.guided:
             self._guidance = self._guide(codes)
-            return [RowTargets(torch.from_numpy(self._guidance.target))]
-        target = torch.zeros(len(codes), len(self.types_))
-        labeled = np.flatnonzero(codes >= 0)
-        target[labeled, codes[labeled]] = 1
-        return [RowTargets(target)]
+            target = self._guidance.target
+        else:
+            target = one_hot(codes, len(self.types_)).astype(np.float32)
+        return [RowTargets(torch.from_numpy(target))]
 
     def _finish_training(self) -> None:
         super()._finish_training()
