@@ -3,12 +3,14 @@
     python benchmarks/semiaae.py --out semiaae.csv
     python benchmarks/semiaae.py --noise uniform closest --fractions 0.2 --out semiaae.csv
     python benchmarks/semiaae.py --novel --out novel.csv
+    python benchmarks/semiaae.py --arms semiaae:default --fractions 0.05 --seeds {0..19} --out seeds.csv
 
-All arms are given the same labelled cells: of each type the fraction, at least one; from 1 on, so many of each. Scores are of unlabelled cells only. With
---noise, every fifth given label is wrong: any other type, or the closest in principal components. With --novel, each type
-in turn goes unlabelled, and is to be told by its confidence and to be a cluster of its own. Rows are appended to --out as they
-come, and those that are there are not run again. Seconds are of the processor, without what the runs on a dataset share: the
-principal components of the classifiers, and the SCVI that scANVI starts from.
+All arms are given the same labelled cells: of each type the fraction, at least one; from 1 on, so many of each. Scores are of
+unlabelled cells only. With --noise, every fifth given label is wrong: any other type, or the closest in principal components.
+With --novel, each type in turn goes unlabelled, and is to be told by its confidence and to be a cluster of its own. Rows are
+appended to --out as they come, and those that are there are not run again. A run of semiaae with a number that is not finite
+ends in an error. Seconds are of the processor, without what the runs on a dataset share: the principal components of the
+classifiers, and the SCVI that scANVI starts from.
 """
 
 import time
@@ -83,6 +85,10 @@ def classifier(make: Callable[[int], Any]) -> Callable[..., Found]:
 def semiaae(recipe: str, **kwargs: Any) -> Callable[..., Found]:
     def fit(adata: ad.AnnData, dataset: str, seed: int) -> Found:
         scx.tl.semiaae(adata, labels_key="given", recipe=recipe, rng=seed, **kwargs)
+        for numbers in (adata.obsm["X_semiaae"], adata.obsm["semiaae_proba"], adata.uns["semiaae"]["history"]["loss"]):
+            if not np.isfinite(numbers).all():
+                msg = f"{dataset}, seed {seed}: a value is not finite."
+                raise FloatingPointError(msg)
         obs = adata.obs
         return Found(
             obs["semiaae_prediction"].to_numpy().astype(str),
