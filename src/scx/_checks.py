@@ -124,11 +124,15 @@ def check_given_labels(
 
 def given_labels(column: pd.Series, unlabeled_category: str) -> "pd.Categorical[Any]":
     """Return the types that a column gives, NaN for cells without one; whole numbers are read alike from every dtype."""
-    values = column.astype(object)
-    if pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all():
-        values = column.astype("Int64").astype(object)
-    text = values.where(column.notna(), "").astype(str)
-    return pd.Categorical(text.where((text.str.strip() != "") & (text != str(unlabeled_category))))
+    values = column.astype(object).where(column.notna(), "")
+    types = values.map(_type_name)
+    unlabeled = (types.str.strip() == "") | (types == _type_name(unlabeled_category))
+    return pd.Categorical(types.mask(unlabeled | (values.astype(str) == str(unlabeled_category))))
+
+
+def _type_name(value: Any) -> str:
+    """Return the name of a type: 1.0 and 1 are one."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def check_several(name: str, values: Any) -> list[str]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+import scx
 from scx.model._stopping import Instability
 
 
@@ -31,8 +32,7 @@ class Log(dict):
 
 def instability(before, after):
     callback, logged = Instability(Moving([before, after])), Log()
-    stopping = SimpleNamespace(warmup_epochs=0)
-    callback.on_train_start(SimpleNamespace(early_stopping_callback=stopping), logged)
+    callback.on_train_start(SimpleNamespace(early_stopping_callbacks=[]), logged)
     callback.on_train_epoch_end(None, logged)
     return logged["instability"]
 
@@ -74,3 +74,12 @@ def test_watching_does_not_change_the_result(method, pbmc):
     method.run(pbmc)
     np.testing.assert_array_equal(watched.obsm[f"X_{method.name}"], pbmc.obsm[f"X_{method.name}"])
     assert len(watched.uns[method.name]["history"]["instability"]) == method.quick["max_epochs"]
+
+
+def test_a_stopping_of_the_users_own_is_left_alone(pbmc):
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    own = EarlyStopping(monitor="loss", patience=1, min_delta=100.0)
+    kept = {"early_stopping": True, "callbacks": [own]}
+    scx.tl.contrastive(pbmc, 4, max_epochs=9, n_top_genes=100, train_kwargs=kept)
+    assert len(pbmc.uns["contrastive"]["history"]["loss"]) == 2

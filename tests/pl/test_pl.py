@@ -267,7 +267,35 @@ def test_types_of_one_name_have_one_colour(name, adata):
     assert known.pop("no idea") == "#d3d3d3"
     assert {key: found[key] for key in known.keys() - {second}} == {key: known[key] for key in known.keys() - {second}}
     assert len(set(found.values())) == len(found)
-    assert "#d3d3d3" not in found.values()
+    assert not {"#d3d3d3", known[second]} & {found["new_1"], found[first]}
+
+
+@pytest.mark.usefixtures("no_umap")
+def test_palette_that_is_there_gives_its_colours(adata):
+    adata.obs["mine"] = adata.obs["type"]
+    adata.uns["mine_colors"] = own = ["#111111", "#222222", "#333333", "#444444", "#555555"]
+    scx.pl.embedding(adata, "mine", color=["type", "mine"], show=False)
+    assert adata.uns["type_colors"] == own
+
+
+@pytest.mark.usefixtures("no_umap")
+def test_colours_of_numbered_strings_are_read_in_their_order(adata):
+    """As drawn: scanpy sorts 2 before 10."""
+    adata = fabricated(12)
+    adata.obs["strings"] = adata.obs["mine"].astype(str)
+    first, second = scx.pl.embedding(adata, "mine", color=["mine", "strings"], legend_loc="none", show=False)
+    np.testing.assert_array_equal(first.collections[0].get_facecolors(), second.collections[0].get_facecolors())
+
+
+@pytest.mark.usefixtures("no_umap")
+def test_more_names_than_colours(adata):
+    names = np.array([f"name {i}" for i in range(130)])
+    adata.obs["many"] = pd.Categorical(names[np.arange(N_OBS) % 130])
+    adata.obs["others"] = pd.Categorical(np.char.add(names, "'")[np.arange(N_OBS) % 130]).rename_categories(
+        {"name 1'": "name 1"}
+    )
+    scx.pl.embedding(adata, "mine", color=["many", "others"], legend_loc="none", show=False)
+    assert len(adata.uns["others_colors"]) == 130
 
 
 def test_many_cells_are_rasterised(adata):

@@ -179,7 +179,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         early_stopping
             Stop when the neighbourhoods of cells in the embedding no longer change less from epoch to epoch, see
             :class:`~scx.model._stopping.Instability`: when this ``instability`` has not fallen by 0.01
-            (``early_stopping_min_delta``) in 10 epochs (``early_stopping_patience``). Each epoch of the history has its value.
+            (``early_stopping_min_delta``) in 10 epochs (``early_stopping_patience``), counted in the last phase of the training
+            only. Each epoch of the history has its value.
         snapshot_epochs
             Epochs, counted from 1, at whose end the embedding of all cells is kept in `snapshots`; 0 is before the first step.
             The run takes the same course as without.

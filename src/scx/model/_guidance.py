@@ -115,7 +115,7 @@ def coverage(
 
     A label counts for the cells it stands for. Where :math:`R_{ij}` reaches cell i from the other cells that are labelled j,
     and a share :math:`d_j` of the cells that are predicted to be of that type is labelled, but no more than of all cells, it
-    is :math:`r_i = \sum_j R_{ij} / (\alpha d_j)`: about 1, whether all types were labelled at one rate or with so many cells each.
+    is :math:`r_i = \sum_j R_{ij} / (\alpha d_j)`: about 1, or more near types of which more is labelled than of all cells.
     Cells that are not reached do not count in :math:`d_j`, since they may be of another type; as this changes which they
     are, it is found in rounds.
 

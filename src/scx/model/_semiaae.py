@@ -482,7 +482,11 @@ class SemiAAE(DeepClusteringModel):
     ) -> Clustering:
         """Cluster embedding and probabilities, and name clusters by their labelled cells; without a number, as many as known types."""
         codes = self._codes()
-        found = cluster(np.concatenate([embedding, proba], axis=1), n_clusters or len(self.types_), method, seed)
+        features = np.concatenate([embedding, proba], axis=1)
+        found = cluster(features, n_clusters or max(2, len(self.types_)), method, seed)
+        if n_clusters is None:
+            number = given(found.n_clusters, "as many as known types, and 2 at least").info
+            found = replace(found, info={**found.info, "n_clusters": number})
         # a cluster with few labels for its size is not told by them
         share = np.bincount(found.labels, codes >= 0) / np.bincount(found.labels)
         told = share >= UNREACHED * (codes >= 0).mean()

@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from scvi.train import LoudEarlyStopping
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ class Instability(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the cells, find their neighbours before the first step, and have early stopping wait for the last phase."""
-        stopping = trainer.early_stopping_callback
-        stopping.warmup_epochs = max(
-            [stopping.warmup_epochs, *(first - 1 for first in pl_module.phase_starts().values())]
-        )
+        before = max([0, *(first - 1 for first in pl_module.phase_starts().values())])
+        for stopping in trainer.early_stopping_callbacks:
+            if isinstance(stopping, LoudEarlyStopping):  # that of scvi-tools; any other is the user's own
+                stopping.warmup_epochs = max(stopping.warmup_epochs, before)
         n_obs = self.model.adata.n_obs
         # A generator of its own, so that a run takes the same course whether it is watched or not.
         self._cells = np.sort(np.random.default_rng(0).choice(n_obs, min(N_CELLS, n_obs), replace=False))

@@ -20,6 +20,7 @@ from ._figure import (
     legend_of,
     legend_width,
     make_panels,
+    match_colors,
     matched,
     method_of,
     plain,
@@ -106,8 +107,9 @@ def clustering_over_training(
     cells = np.sort(np.random.default_rng(rng).permutation(adata.n_obs)[:max_cells])
     clusters = _named_as_the_last(adata.obsm[keys.snapshot_clusters], read_categories(adata, keys.clusters, what="key"))
     light = AnnData(obs=pd.DataFrame(index=adata.obs_names[cells]))
-    light.uns[f"{key}_colors"] = list(read_colors(adata, key).values())
     rows = [key] if labels_key is None else [key, labels_key]
+    match_colors(adata, rows)
+    light.uns[f"{key}_colors"] = list(read_colors(adata, key).values())
     if labels_key is not None:
         light.obs[labels_key] = read_categories(adata, labels_key).iloc[cells]
         light.uns[f"{labels_key}_colors"] = [

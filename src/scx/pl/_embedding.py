@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from scx._docs import document
 from scx._keys import Keys
 
-from ._figure import COLUMN, Drawn, finish, make_panels, read_embedding, size_of
+from ._figure import COLUMN, Drawn, finish, make_panels, match_colors, read_embedding, size_of
 from ._scatter import check_colors, draw_cells, find_layout, height_below, is_number, room_beside
 
 HEIGHT = 2.4
@@ -40,8 +40,8 @@ def embedding(
     key
         Name under which the method wrote, its `key_added`.
     color
-        Columns of ``obs`` or genes, one panel each; None for the clusters. A column without a palette takes for its categories
-        the colours that those of the same name have in the panels before, and grey for what a method took for no label.
+        Columns of ``obs`` or genes, one panel each; None for the clusters. Categories of one name have one colour, unless
+        palettes in ``uns`` say otherwise, and grey is what a method of scx took for no label.
     basis
         Array of ``obsm`` with the layout; if it is not there, neighbours and UMAP are computed and stored under this name.
         None takes ``X_{key}`` itself if it has two dimensions, else ``obsm[f"X_umap_{key}"]``, else ``obsm["X_umap"]`` if
@@ -95,12 +95,10 @@ def embedding(
         height += max(height_below(adata.obs[each], room) for each in colors if each in adata.obs)
     size = (max(columns.sum(), COLUMN), height * n_rows)
     fig, axes = make_panels(ax, n_rows, n_cols, size=size)
-    kwargs |= {"height": HEIGHT, "legend_loc": legend_loc}
-    like: list[str] = []
+    if kwargs.get("palette") is None:
+        match_colors(adata, [each for each in colors if each in adata.obs and not is_number(adata.obs[each])])
     for panel, each, heading in zip(axes.flat, colors, titles, strict=False):
-        draw_cells(panel, adata, name, layout, each, title=heading, like=like, **kwargs)
-        if each in adata.obs and not is_number(adata.obs[each]):
-            like.append(each)
+        draw_cells(panel, adata, name, layout, each, title=heading, height=HEIGHT, legend_loc=legend_loc, **kwargs)
     for panel in axes.flat[len(colors) :]:
         panel.remove()
     return finish(fig, list(axes.flat[: len(colors)]), show, return_fig)

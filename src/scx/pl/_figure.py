@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle, islice
+from itertools import chain, cycle, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -127,7 +127,7 @@ def _check_anndata(adata: Any) -> None:
 # ----- colours
 
 
-def read_colors(adata: AnnData, name: str, like: Iterable[str] = ()) -> dict[Any, str]:
+def read_colors(adata: AnnData, name: str, like: Sequence[str] = ()) -> dict[Any, str]:
     """Return the colour of each category of ``obs[name]``: those of ``uns[f"{name}_colors"]``, filled in where it is missing.
 
     Parameters
@@ -137,28 +137,41 @@ def read_colors(adata: AnnData, name: str, like: Iterable[str] = ()) -> dict[Any
     name
         Column of ``obs``.
     like
-        Columns of ``obs`` whose categories have given their colours to those of the same name, where the palette is filled in.
+        Columns of ``obs`` whose categories give their colours to those of the same name where the palette is filled in, the
+        first column that has the name; where there are such, categories of other names get other colours than any of these.
     """
-    column = adata.obs[name]
-    light = AnnData(obs=pd.DataFrame({name: column.astype("category")}))
+    light = AnnData(obs=pd.DataFrame({name: adata.obs[name]}))
+    light.strings_to_categoricals()  # in the order in which scanpy will look for their colours
+    light.obs[name] = light.obs[name].astype("category")
     categories = light.obs[name].cat.categories
     stored = adata.uns.get(f"{name}_colors")
     if stored is None or len(stored) < len(categories):
         fill_colors(light, name)
-        shared = {category: color for other in like for category, color in read_colors(adata, other).items()}
-        shared |= dict.fromkeys(_unlabeled(adata, name), UNLABELED)
-        taken = {shared[category] for category in categories if category in shared}
-        free = (color for color in [*light.uns[f"{name}_colors"], *default_102] if color not in taken)
-        stored = [shared[category] if category in shared else next(free) for category in categories]
+        stored = list(light.uns[f"{name}_colors"])
+        given = {category: color for other in reversed(like) for category, color in read_colors(adata, other).items()}
+        given |= dict.fromkeys(_unlabeled(adata, name, categories), UNLABELED)
+        if not given.keys().isdisjoint(categories):
+            taken = {color.lower() for color in given.values()}
+            others = [color for color in dict.fromkeys([*stored, *default_102]) if color.lower() not in taken]
+            free = chain(others, repeat(stored[-1]))
+            stored = [given[category] if category in given else next(free) for category in categories]
         adata.uns[f"{name}_colors"] = stored
     return dict(zip(categories, stored, strict=False))
 
 
-def _unlabeled(adata: AnnData, name: str) -> list[str]:
-    """Return what a method of scx that learned from the labels ``obs[name]`` took for no label."""
+def match_colors(adata: AnnData, names: Sequence[str]) -> None:
+    """Fill in the palettes that are missing of columns of ``obs``, so that categories of one name have one colour."""
+    ordered = sorted(names, key=lambda name: f"{name}_colors" not in adata.uns)
+    for i, name in enumerate(ordered):
+        read_colors(adata, name, like=ordered[:i])
+
+
+def _unlabeled(adata: AnnData, name: str, categories: pd.Index) -> list[Any]:
+    """Return the categories of ``obs[name]`` that a method of scx, which learned from these labels, took for no label."""
     records = [entry for entry in adata.uns.values() if isinstance(entry, Mapping) and "scx_version" in entry]
     every = [record.get("params", {}) for record in records]
-    return [params["unlabeled_category"] for params in every if params.get("labels_key") == name]
+    none = {str(params["unlabeled_category"]) for params in every if params.get("labels_key") == name}
+    return [category for category in categories if none and (str(category) in none or not str(category).strip())]
 
 
 def styles(n: int) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from ._figure import (
     finish,
     label,
     make_panels,
+    match_colors,
     matched,
     points,
     read_categories,
@@ -75,7 +76,8 @@ def flow(
     labels, clusters = read_categories(adata, labels_key), read_categories(adata, key, what="key")
     table = matched(labels, clusters)
     cells = table.to_numpy()
-    left_colors, right_colors = read_colors(adata, labels_key), read_colors(adata, key, like=[labels_key])
+    match_colors(adata, [labels_key, key])
+    left_colors, right_colors = read_colors(adata, labels_key), read_colors(adata, key)
     most = max(cells.shape)
     names = [f"{name} ({n:,})" for name, n in zip(table.index, cells.sum(axis=1), strict=True)]
     found = [f"{name} ({n:,})" for name, n in zip(table.columns, cells.sum(axis=0), strict=True)]

@@ -132,12 +132,10 @@ def draw_cells(
     height
         Height of the panel in inches, by which legends are laid out.
     **kwargs
-        Arguments of :func:`scanpy.pl.embedding`, and two more: ``legend_below``, the width that a legend may take below the
-        panel, and ``like``, columns from which categories of the same name take their colours, see :func:`.read_colors`.
+        Arguments of :func:`scanpy.pl.embedding`, and ``legend_below``: the width that a legend may take below the panel.
     """
     layer = kwargs.pop("layer", None)
     below = kwargs.pop("legend_below", None)
-    like = kwargs.pop("like", ())
     use_raw = kwargs.pop("use_raw", None)
     if color in adata.obs:
         values = adata.obs[[color]].copy()
@@ -145,7 +143,7 @@ def draw_cells(
         raw = adata.raw is not None and layer is None if use_raw is None else use_raw
         values = sc.get.obs_df(adata, [color], layer=layer, use_raw=raw)
     if not is_number(values[color]) and kwargs.get("palette") is None:
-        read_colors(adata, color, like)
+        read_colors(adata, color)
     palette = f"{color}_colors"
     kept = {palette: adata.uns[palette]} if palette in adata.uns else {}
     light = AnnData(obs=values, obsm={name.upper(): layout}, uns=kept)
