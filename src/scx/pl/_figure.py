@@ -17,7 +17,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
-from scanpy.plotting.palettes import default_102
+from scanpy.plotting.palettes import default_20, default_102
 from scipy.optimize import linear_sum_assignment
 
 from scx import _checks
@@ -152,7 +152,9 @@ def read_colors(adata: AnnData, name: str, like: Sequence[str] = ()) -> dict[Any
         given |= dict.fromkeys(_unlabeled(adata, name, categories), UNLABELED)
         if not given.keys().isdisjoint(categories):
             taken = {color.lower() for color in given.values()}
-            others = [color for color in dict.fromkeys([*stored, *default_102]) if color.lower() not in taken]
+            others = [
+                color for color in dict.fromkeys([*stored, *default_20, *default_102]) if color.lower() not in taken
+            ]
             free = chain(others, repeat(stored[-1]))
             stored = [given[category] if category in given else next(free) for category in categories]
         adata.uns[f"{name}_colors"] = stored
