@@ -4,7 +4,7 @@ from sklearn.datasets import make_blobs
 from sklearn.neighbors import NearestNeighbors
 
 from scx.model import _guidance
-from scx.model._guidance import calibrate, coverage, guide, reliability, spread, transition_matrix
+from scx.model._guidance import calibrate, coverage, guide, one_hot, reliability, spread, transition_matrix
 
 
 def blobs(n_cells=400, n_types=4, seed=0):
@@ -38,10 +38,10 @@ def test_coverage_does_not_count_a_cells_own_label():
     codes = np.full(200, -1)
     alone = np.flatnonzero(types == 0)[0]
     codes[np.flatnonzero(types == 1)[:20]] = 1
-    reached, _ = coverage(walk, codes, types, 4)
+    reached, _ = coverage(spread(walk, one_hot(codes, 4)), codes, types)
     assert (reached[types == 0] == 0).all()
     codes[alone] = 0
-    with_own, _ = coverage(walk, codes, types, 4)
+    with_own, _ = coverage(spread(walk, one_hot(codes, 4)), codes, types)
     # what remains is what comes back over the neighbours, less than what any of them gets
     assert with_own[alone] < with_own[neighbors[alone]].max()
 
@@ -51,7 +51,7 @@ def test_coverage_by_hand():
     neighbors, _, types = blobs()
     walk = transition_matrix(neighbors)
     codes = np.where((types == 0) & (np.arange(400) % 2 == 0) | (np.arange(400) % 20 == 0), types, -1)
-    reach, rate = coverage(walk, codes, types, 4)
+    reach, rate = coverage(spread(walk, one_hot(codes, 4)), codes, types)
     share = np.array([(codes == t).sum() / (types == t).sum() for t in range(4)])
     share = np.minimum(share, (codes >= 0).mean())
     given = np.eye(5)[codes, :4]  # the last row, of cells without a type, is without a 1 here
@@ -132,7 +132,7 @@ def test_target_is_the_joint_estimate_with_the_exponents_that_are_reported():
     neighbors, cells, types = blobs(seed=3)
     codes = given_types(types, 0.3)
     found = guide(neighbors, cells, codes, 4, 0)
-    told, linear = _guidance.guesses(transition_matrix(neighbors), cells, codes, 4)
+    told, linear = _guidance.guesses(spread(transition_matrix(neighbors), one_hot(codes, 4)), cells, codes)
     weight, temperature = found.calibration["spread_weight"], found.calibration["temperature"]
     assert abs(temperature - 1) > 0.01
     joined = told ** (weight / temperature) * linear ** ((1 - weight) / temperature)

@@ -79,15 +79,17 @@ def guide(
         Draws the fifths.
     """
     graph = transition_matrix(neighbors)
-    own = np.stack(guesses(graph, components, codes, n_types))
-    held_back = [
-        (fold, *guesses(graph, components, np.where(fold, -1, codes), n_types)) for fold in _folds(codes, n_types, seed)
-    ]
+    arriving = spread(graph, one_hot(codes, n_types))
+    own = np.stack(guesses(arriving, components, codes))
+    held_back = []
+    for fold in _folds(codes, n_types, seed):
+        kept = np.where(fold, -1, codes)
+        held_back.append((fold, *guesses(spread(graph, one_hot(kept, n_types)), components, kept)))
     pairs = [np.stack([told[fold], linear[fold]]) for fold, told, linear in held_back]
     truth = np.concatenate([codes[fold] for fold, _, _ in held_back]) if held_back else np.empty(0, dtype=np.int64)
     exponents, calibration = calibrate(np.concatenate(pairs, axis=1) if pairs else None, truth)
     target = _join(own, exponents)
-    reach, rate = coverage(graph, codes, target.argmax(axis=1), n_types)
+    reach, rate = coverage(arriving, codes, target.argmax(axis=1))
     return Guidance(target.astype(np.float32), reach, unreached_groups(graph, reach, rate), calibration)
 
 
@@ -109,7 +111,7 @@ def spread(graph: sparse.csr_matrix, given: NDArray) -> NDArray:
 
 
 def coverage(
-    graph: sparse.csr_matrix, codes: NDArray[np.int64], predicted: NDArray[np.int64], n_types: int
+    arriving: NDArray, codes: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     r"""Return how well labels reach each cell, and how many of the cells like it are labelled, shape (n_cells,) each.
 
@@ -121,47 +123,43 @@ def coverage(
 
     Parameters
     ----------
-    graph
-        Random walk on the cells.
+    arriving
+        Given types, spread over the graph, shape (n_cells, n_types).
     codes
         Type of each cell, negative where it is not given, shape (n_cells,).
     predicted
         Type that each cell is most likely of, shape (n_cells,).
-    n_types
-        Number of types.
     """
     labeled = codes >= 0
+    n_types = arriving.shape[1]
     given = one_hot(codes, n_types)
-    arriving = spread(graph, given) - (1 - ALPHA) * given
+    from_others = arriving - (1 - ALPHA) * given
     n_labeled = given.sum(axis=0)
     counted = np.ones(len(codes), dtype=bool)
     for _ in range(MAX_ROUNDS):
         n_cells = np.bincount(predicted[counted], minlength=n_types)
         share = np.where(n_labeled > 0, n_labeled / np.maximum(n_cells, 1), 1)
         rate = np.minimum(share, labeled.mean())
-        reach = arriving @ (1 / rate) / ALPHA
+        reach = from_others @ (1 / rate) / ALPHA
         before, counted = counted, labeled | (reach >= UNREACHED)
         if (before == counted).all():
             break
     return reach, rate[predicted]
 
 
-def guesses(
-    graph: sparse.csr_matrix, components: NDArray, codes: NDArray[np.int64], n_types: int
-) -> tuple[NDArray, NDArray]:
-    """Return the probability of each type by spreading and by the linear classifier, shape (n_cells, n_types) each."""
+def guesses(arriving: NDArray, components: NDArray, codes: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
+    """Return the probability of each type by what arrives of it, and by the linear classifier, shape (n_cells, n_types) each."""
     from sklearn.linear_model import LogisticRegression
 
     labeled = np.flatnonzero(codes >= 0)
-    told = spread(graph, one_hot(codes, n_types))
-    linear = np.zeros_like(told)
+    linear = np.zeros_like(arriving)
     present = np.unique(codes[labeled])
     if len(present) > 1:
         classifier = LogisticRegression(C=INVERSE_PENALTY / len(labeled), max_iter=1000)
         linear[:, present] = classifier.fit(components[labeled], codes[labeled]).predict_proba(components)
     else:
         linear[:, present] = 1
-    return _floored(told), _floored(linear)
+    return _floored(arriving), _floored(linear)
 
 
 def calibrate(guessed: NDArray | None, truth: NDArray[np.int64]) -> tuple[NDArray, dict[str, Any]]:
