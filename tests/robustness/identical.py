@@ -65,7 +65,7 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield path, type(value).__name__
             yield f"{path}.attrs", pickle.dumps(value.attrs)
             yield f"{path}.names", tuple(value.columns)
-            yield from _leaves(f"{path}.columns", value.columns)
+            yield f"{path}.columns", (type(value.columns).__name__, str(value.columns.dtype), value.columns.name)
             yield from _leaves(f"{path}.index", value.index)
             for position, name in enumerate(value.columns):
                 yield from _leaves(f"{path}[{name!r}]", value.iloc[:, position].array)

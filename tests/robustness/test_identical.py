@@ -4,8 +4,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from robustness.identical import assert_identical, frozen
 from scipy import sparse
+
+from robustness.identical import assert_identical, frozen
 
 
 @pytest.fixture
