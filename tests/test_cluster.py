@@ -147,3 +147,20 @@ def test_uncertain_cells_are_the_wrong_ones(method):
     wrong = contingency_matrix(truth, found.labels).argmax(axis=0)[found.labels] != truth
     low = found.confidence <= np.quantile(found.confidence, 0.1)
     assert wrong[low].mean() > 3 * wrong[~low].mean()
+
+
+def test_clusters_of_one_name_are_joined_or_told_apart():
+    """Clusters 0, 1 and 3 are mostly of type b, 2 has no vote; a type that is called like a numbered one keeps its name."""
+    labels = np.repeat([0, 1, 2, 3, 4], [9, 7, 5, 4, 3])
+    voters = np.repeat([1, 1, -1, 1, 2], [9, 7, 5, 4, 3])
+    voters[0] = 0
+    found = _cluster.Clustering(labels, info={"n_clusters": {"chosen": 5, "reason": "given"}})
+    names = ("a", "b", "b (1)")
+    apart = _cluster.named_after(found, voters, names, join=False)
+    assert apart.names == ("b (2)", "b (3)", "b (4)", "b (1)", "new_1")
+    assert np.array_equal(apart.labels, np.repeat([0, 1, 4, 2, 3], [9, 7, 5, 4, 3]))
+    assert apart.info == found.info
+    joined = _cluster.named_after(found, voters, names, join=True)
+    assert joined.names == ("b", "b (1)", "new_1")
+    assert np.array_equal(joined.labels, np.repeat([0, 0, 2, 0, 1], [9, 7, 5, 4, 3]))
+    assert joined.info["n_clusters"]["chosen"] == 3

@@ -1,6 +1,6 @@
 """From an embedding to clusters, how many there are, and how sure each cell's is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import Any
@@ -127,8 +127,8 @@ def ordered_by_size(labels: NDArray) -> NDArray[np.int64]:
     return rank[inverse]
 
 
-def named_after(clustering: Clustering, voters: NDArray, names: Sequence[str]) -> Clustering:
-    """Name clusters by the vote of their cells, and make one of those that come to the same name.
+def named_after(clustering: Clustering, voters: NDArray, names: Sequence[str], *, join: bool) -> Clustering:
+    """Name clusters by the vote of their cells.
 
     Parameters
     ----------
@@ -138,24 +138,37 @@ def named_after(clustering: Clustering, voters: NDArray, names: Sequence[str]) -
         Name that each cell votes for, as its place in `names`, shape (n_cells,); negative for none.
     names
         In the order in which clusters shall be numbered. Clusters without a vote follow as ``new_1``, ``new_2``, ….
+    join
+        Whether clusters of one name become one; if not, they are told apart as ``B cell (1)``, ``B cell (2)``, the largest first.
     """
+    every = [*names, *new_names(clustering.n_clusters, names)]
     name_of = np.empty(clustering.n_clusters, dtype=np.int64)
     n_new = 0
     for label in range(clustering.n_clusters):
         votes = voters[(clustering.labels == label) & (voters >= 0)]
-        if len(votes):
-            name_of[label] = np.bincount(votes).argmax()
-        else:
-            name_of[label] = len(names) + n_new
-            n_new += 1
-    present, labels = np.unique(name_of[clustering.labels], return_inverse=True)
-    every = [*names, *new_names(n_new, names)]
+        name_of[label] = np.bincount(votes).argmax() if len(votes) else len(names) + n_new
+        n_new += not len(votes)
     info = dict(clustering.info)
-    if len(present) < clustering.n_clusters:
-        number = info["n_clusters"]
-        reason = f"{number['reason']}; {len(present)} after those of one name were joined"
-        info["n_clusters"] = {**number, "chosen": len(present), "reason": reason}
-    return replace(clustering, labels=labels, names=tuple(every[i] for i in present), info=info)
+    if join:
+        present, labels = np.unique(name_of[clustering.labels], return_inverse=True)
+        if len(present) < clustering.n_clusters:
+            number = info["n_clusters"]
+            reason = f"{number['reason']}; {len(present)} after those of one name were joined"
+            info["n_clusters"] = {**number, "chosen": len(present), "reason": reason}
+        return replace(clustering, labels=labels, names=tuple(every[i] for i in present), info=info)
+    order = np.argsort(name_of, kind="stable")  # clusters of one name stay in the order of their size
+    labels = np.argsort(order)[clustering.labels]
+    return replace(clustering, labels=labels, names=_told_apart([every[i] for i in name_of[order]]))
+
+
+def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Number the names that occur more than once, so that all differ."""
+    free = {name: _numbered(name, names) for name in set(names)}
+    return tuple(next(free[name]) if names.count(name) > 1 else name for name in names)
+
+
+def _numbered(name: str, taken: Sequence[str]) -> Iterator[str]:
+    return (numbered for i in count(1) if (numbered := f"{name} ({i})") not in taken)
 
 
 def new_names(n: int, taken: Sequence[str]) -> list[str]:

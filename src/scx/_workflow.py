@@ -230,7 +230,7 @@ def _one_of(
     kept = int(np.argmax(found.info["agreement"]))
     best = clusterings[kept]
     if best.names is not None:
-        found = named_after(found, best.labels, best.names)
+        found = named_after(found, best.labels, best.names, join=best.info["cluster"] == "types")
         return replace(found, confidence=best.confidence, prediction=best.prediction), kept
     confidence = np.mean([posterior(embedding, found.labels) for embedding in embeddings], axis=0)
     return replace(found, confidence=confidence), kept

@@ -38,6 +38,24 @@ def test_ragged_batches(model, batch_size, sizes):
     assert watch.sizes == sizes
 
 
+@pytest.mark.parametrize(("n_cells", "sizes"), [(80, [60, 20]), (121, [60, 60]), (122, [60, 60, 2])])
+def test_without_batch_norm_only_a_single_cell_is_left_out(pbmc, n_cells, sizes):
+    adata = pbmc[:n_cells].copy()
+    scx.model.CICL.setup_anndata(adata)
+    watch = BatchSizes()
+    model = scx.model.CICL(adata, n_neighbors=0)
+    model.train(1, batch_size=60, callbacks=[watch], enable_progress_bar=False)
+    assert watch.sizes == sizes
+
+
+def test_smallest_batches_of_an_odd_number_of_cells(pbmc):
+    adata = pbmc[:21].copy()
+    scx.model.Contrastive.setup_anndata(adata)
+    watch = BatchSizes()
+    scx.model.Contrastive(adata, n_neighbors=0).train(1, batch_size=2, callbacks=[watch], enable_progress_bar=False)
+    assert watch.sizes == [2] * 10
+
+
 def test_small_data_train_for_the_least_number_of_steps(model):
     watch = BatchSizes()
     model.train(callbacks=[watch], enable_progress_bar=False)  # 300 cells in batches of 200 and 100

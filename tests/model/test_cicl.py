@@ -31,19 +31,18 @@ def instance_wise(z, z_prime, temperature):
 
 def cluster_aware(z, z_prime, labels, temperature):
     """Equations 15 and 16."""
-    n = len(z)
+    views = np.concatenate([z, z_prime])
 
-    def term(i, z, z_prime):
+    def term(i):
         above = below = 0.0
-        for j in range(n):
-            own, other = np.exp(sim(z[i], z[j]) / temperature), np.exp(sim(z[i], z_prime[j]) / temperature)
-            if labels[j] == labels[i]:
-                above += other + (own if j != i else 0)
-            else:
-                below += other + own
-        return -np.log(above / below)
+        for j in range(len(views)):
+            if j != i and labels[j] == labels[i]:
+                above += np.exp(sim(views[i], views[j]) / temperature)
+            elif j != i:
+                below += np.exp(sim(views[i], views[j]) / temperature)
+        return -np.log(above / below) if above and below else 0.0
 
-    return sum(term(i, z, z_prime) + term(i, z_prime, z) for i in range(n)) / (2 * n)
+    return sum(term(i) for i in range(len(views))) / len(views)
 
 
 views = {
@@ -66,11 +65,10 @@ def test_instance_wise_loss_is_the_formula(n, d, temperature, block, seed):
 
 @given(**views, n_clusters=st.integers(2, 4))
 def test_cluster_aware_loss_is_the_formula(n, d, temperature, block, seed, n_clusters):
-    """Also with clusters of one cell, and with batches of two."""
+    """Also with views that are alone in their cluster, batches of two, and two views of one row in different clusters."""
     rng = np.random.default_rng(seed)
     first, second = rng.normal(size=(2, n, d))
-    labels = rng.integers(n_clusters, size=n)
-    labels[:2] = [0, 1]
+    labels = rng.integers(n_clusters, size=2 * n)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_losses, "BLOCK_SIZE", block)
         loss = _losses.cluster_aware(torch.tensor(first), torch.tensor(second), torch.tensor(labels), temperature)
@@ -82,14 +80,14 @@ def test_gradients(monkeypatch, block):
     monkeypatch.setattr(_losses, "BLOCK_SIZE", block)
     generator = torch.Generator().manual_seed(0)
     views = torch.randn(2, 5, 3, dtype=torch.float64, generator=generator, requires_grad=True)
-    labels = torch.tensor([0, 0, 1, 2, 1])
+    labels = torch.tensor([0, 0, 1, 2, 1, 0, 1, 1, 3, 1])
     assert torch.autograd.gradcheck(lambda v: _losses.nt_xent(v[0], v[1], 0.3), (views,))
     assert torch.autograd.gradcheck(lambda v: _losses.cluster_aware(v[0], v[1], labels, 0.3), (views,))
 
 
 def test_one_cluster_in_the_batch_has_no_loss_and_no_gradient():
     views = torch.randn(2, 5, 3, requires_grad=True)
-    loss = _losses.cluster_aware(views[0], views[1], torch.full((5,), 3), 0.5)
+    loss = _losses.cluster_aware(views[0], views[1], torch.full((10,), 3), 0.5)
     loss.backward()
     assert loss.item() == 0
     assert (views.grad == 0).all()
@@ -98,7 +96,7 @@ def test_one_cluster_in_the_batch_has_no_loss_and_no_gradient():
 def test_duplicates():
     """Identical cells in two clusters of two: of the 7 other views 3 are positives, of all 8 views 4 are negatives."""
     views = torch.ones(2, 4, 3, requires_grad=True)
-    loss = _losses.cluster_aware(views[0], views[1], torch.tensor([0, 0, 1, 1]), 0.05)
+    loss = _losses.cluster_aware(views[0], views[1], torch.tensor([0, 0, 1, 1] * 2), 0.05)
     loss.backward()
     assert loss.item() == pytest.approx(np.log(4 / 3), rel=1e-4)
     assert torch.isfinite(views.grad).all()
@@ -106,7 +104,7 @@ def test_duplicates():
 
 def test_small_temperature_does_not_overflow():
     views = torch.randn(2, 30, 3, requires_grad=True)
-    loss = _losses.cluster_aware(views[0], views[1], torch.arange(30) % 4, 0.001)
+    loss = _losses.cluster_aware(views[0], views[1], torch.arange(60) % 4, 0.001)
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(views.grad).all()
@@ -116,7 +114,7 @@ def test_small_temperature_does_not_overflow():
 def test_memory_grows_with_the_batch_not_with_its_square(loss):
     """What is kept for the backward pass of 3,000 cells is less than one 3,000 × 3,000 matrix."""
     views = torch.randn(2, 3000, 8, requires_grad=True)
-    labels = (torch.arange(3000) % 5,) if loss == "cluster_aware" else ()
+    labels = (torch.arange(6000) % 5,) if loss == "cluster_aware" else ()
     kept = 0
 
     def pack(tensor):
@@ -231,6 +229,42 @@ def test_loss_is_equation_17():
     assert set(build(cluster_weight=0.0, n_neighbors=0).loss(batch)) == {"loss"}
 
 
+def test_view_of_a_neighbour_has_the_pseudo_label_of_the_neighbour():
+    torch.manual_seed(0)
+    module = build(cluster_weight=1.0, pseudo_labels="epoch", n_neighbors=3, mask_rate=0.0)
+    batch = {"X": torch.poisson(torch.full((30, 12), 2.0))}
+    x = module.normalized(batch)
+    h = module.encoder(x).detach()
+    module.centroids = module.find_centroids(h)
+    labels = torch.cdist(h, module.centroids).argmin(dim=1)
+    assert (labels[:15] != labels[15:]).any()
+    first, second = module.projection(module.encoder(x)).detach().double().numpy().reshape(2, 15, 5)
+    expected = cluster_aware(first, second, labels.numpy(), module.temperature)
+    assert module.loss(batch)["cluster_loss"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_paper_has_attention_among_cells_in_training_and_embedding(pbmc):
+    """Cells are embedded in random batches of the training batch size, the same in every call and whatever chunk they are in."""
+    adata = pbmc[:, :40].copy()
+    adata = adata[np.asarray(adata.X.sum(axis=1)).ravel() > 0].copy()
+    CICL.setup_anndata(adata)
+    model = CICL(adata, recipe="paper", n_hidden=16, n_projection=(8, 4), n_layers=1)
+    assert model.module.attention == "batch"
+    model.train(1, batch_size=60, enable_progress_bar=False)
+    embedding = model.get_latent_representation()
+    np.testing.assert_array_equal(model.get_latent_representation(), embedding)
+
+    counts = torch.tensor(adata.X.toarray())
+    batches = np.array_split(np.random.default_rng(0).permutation(adata.n_obs), int(np.ceil(adata.n_obs / 60)))
+    for batch in batches:
+        batch = np.sort(batch)
+        expected = model.module.embed({"X": counts[batch]}).detach().numpy()
+        np.testing.assert_allclose(embedding[batch], expected, atol=1e-5)
+    alone = model.get_latent_representation(indices=[0, 1, 2])
+    assert not np.allclose(alone, embedding[:3], atol=1e-3)
+    np.testing.assert_array_equal(model.embed_while_training().numpy(), embedding)
+
+
 def test_number_of_clusters_is_handed_to_the_model(pbmc, monkeypatch):
     asked = []
     original = CICLModule.__init__
@@ -256,4 +290,4 @@ def test_centroids_are_renewed_every_epoch(pbmc, monkeypatch):
     monkeypatch.setattr(CICLModule, "find_centroids", spy)
     for pseudo_labels in ("epoch", "minibatch"):
         scx.tl.cicl(pbmc, 4, max_epochs=3, batch_size=100, model_kwargs={"pseudo_labels": pseudo_labels})
-    assert seen == [300] * 3 + [100] * 9
+    assert seen == [300] * 3 + [200] * 9  # a minibatch of 100 cells and as many neighbours

@@ -7,6 +7,7 @@ from scipy import stats
 from scvi.distributions import ZeroInflatedNegativeBinomial
 
 from scx.model import _losses
+from scx.model._zinb import SparseZINB
 
 
 def count_model(seed: int, n: int, n_genes: int, log_range: float, *, per_gene: bool) -> list[torch.Tensor]:
@@ -19,14 +20,17 @@ def count_model(seed: int, n: int, n_genes: int, log_range: float, *, per_gene: 
     return [torch.tensor(values, dtype=torch.float64) for values in (x, mean, dispersion, logits)]
 
 
+def log_prob(law, x, mean, dispersion, logits):
+    return law(mu=mean, theta=dispersion, zi_logits=logits).log_prob(x)
+
+
 @given(seed=st.integers(0, 2**31), log_range=st.floats(0, 3), per_gene=st.booleans())
 @settings(deadline=None)
 def test_zinb_is_that_of_scvi_in_value_and_gradient(seed, log_range, per_gene):
     x, *parameters = count_model(seed, 5, 7, log_range, per_gene=per_gene)
     ours, theirs = ([p.clone().requires_grad_() for p in parameters] for _ in range(2))
-    value = _losses.zinb_nll(x, *ours)
-    mu, theta, zi_logits = theirs
-    reference = -ZeroInflatedNegativeBinomial(mu=mu, theta=theta, zi_logits=zi_logits).log_prob(x).sum(dim=1)
+    value = log_prob(SparseZINB, x, *ours)
+    reference = log_prob(ZeroInflatedNegativeBinomial, x, *theirs)
     # as near as the 1e-8 that both add, at slightly different places, lets them be
     torch.testing.assert_close(value, reference, rtol=1e-5, atol=1e-5)
     value.sum().backward()
@@ -39,25 +43,38 @@ def test_zinb_is_that_of_scvi_in_value_and_gradient(seed, log_range, per_gene):
 @settings(deadline=None)
 def test_zinb_in_single_precision_is_near_that_in_double(seed):
     arguments = count_model(seed, 5, 7, 3, per_gene=False)
-    value = _losses.zinb_nll(*(values.float() for values in arguments))
-    np.testing.assert_allclose(value, _losses.zinb_nll(*arguments), rtol=1e-3)
+    value = log_prob(SparseZINB, *(values.float() for values in arguments)).sum(dim=1)
+    np.testing.assert_allclose(value, log_prob(SparseZINB, *arguments).sum(dim=1), rtol=1e-3)
 
 
 def test_zinb_is_scipys_without_dropout():
     x, mean, dispersion, _ = count_model(0, 6, 50, 1, per_gene=False)
-    value = _losses.zinb_nll(x, mean, dispersion, torch.full_like(x, -200.0))
+    value = log_prob(SparseZINB, x, mean, dispersion, torch.full_like(x, -200.0))
     p = dispersion / (dispersion + mean)
-    np.testing.assert_allclose(value, -stats.nbinom.logpmf(x, dispersion, p).sum(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(value, stats.nbinom.logpmf(x, dispersion, p), rtol=1e-6, atol=1e-9)
 
 
 def test_zinb_gradient_is_finite_at_the_edges():
     edges = torch.tensor([0.0, 1.0, 1e6]), torch.tensor([0.0, 1e-8, 1e6]), torch.tensor([1e-8, 1.0, 1e6])
     x, mean, dispersion, logits = torch.cartesian_prod(*edges, torch.tensor([-100.0, 0.0, 100.0])).T[:, None, :]
     parameters = [values.clone().requires_grad_() for values in (mean, dispersion, logits)]
-    value = _losses.zinb_nll(x, *parameters)
+    value = log_prob(SparseZINB, x, *parameters)
     value.sum().backward()
     assert value.isfinite().all()
     assert all(parameter.grad.isfinite().all() for parameter in parameters)
+
+
+def test_decoded_likelihood_is_that_of_the_distribution():
+    """Log mean at size 1, logit of a dropout, and log dispersion of gene and cell, side by side."""
+    x, mean, dispersion, logits = count_model(3, 4, 6, 1, per_gene=False)
+    size = torch.tensor([[0.5], [1.0], [2.0], [3.0]], dtype=torch.float64)
+    expected = -log_prob(ZeroInflatedNegativeBinomial, x, mean * size, dispersion, logits).sum(dim=1)
+    decoded = torch.cat([mean.log(), logits, dispersion.log()], dim=1)
+    torch.testing.assert_close(_losses.decoded_zinb_nll(x, decoded, size, None), expected, rtol=1e-5, atol=1e-5)
+    by_gene = dispersion[0]
+    expected = -log_prob(ZeroInflatedNegativeBinomial, x, mean * size, by_gene, logits).sum(dim=1)
+    value = _losses.decoded_zinb_nll(x, decoded[:, :12], size, by_gene.log())
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_gaussian_terms_are_those_of_torch():

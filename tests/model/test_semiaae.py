@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import adjusted_rand_score, f1_score, roc_auc_score
 
 import scx
-from scx._rng import global_seed
+from scx import _cluster
+from scx._rng import global_seed, spawn_seeds
 from scx.model._labeled import LabeledBatches
 
 QUICK = {"max_epochs": 10, "batch_size": 100}
@@ -266,7 +267,7 @@ def test_paper_learns_the_given_labels(groups):
     found = groups.obs["semiaae_prediction"].astype(str) == groups.obs["group"].astype(str)
     assert found[unlabelled].mean() > 0.7  # slow to learn, with a fifth of the epochs of the recipe
     number = groups.uns["semiaae"]["n_clusters"]
-    assert number["chosen"] == len(groups.obs["semiaae"].cat.categories) <= 4
+    assert number["chosen"] == len(groups.obs["semiaae"].cat.categories) == 4
     assert number["reason"].startswith("as many as known types")
     assert groups.uns["semiaae"]["cluster"] == "gmm"
 
@@ -282,6 +283,21 @@ def test_paper_clusters_are_named_by_their_labelled_cells(groups):
     assert clusters[is_hidden].str.startswith("new").mean() > 0.8
     assert (clusters[~is_hidden] == groups.obs["group"].astype(str)[~is_hidden]).mean() > 0.8
     assert "not calibrated" in groups.uns["semiaae"]["calibration"]["reason"]
+
+
+def test_paper_clusters_are_those_of_the_mixture(groups):
+    """Labels name clusters and join none: more clusters than types stay as many, told apart by numbers."""
+    scx.tl.semiaae(groups, 7, labels_key="given", recipe="paper", max_epochs=6, rng=3)
+    clusters = groups.obs["semiaae"]
+    features = np.concatenate([groups.obsm["X_semiaae"], groups.obsm["semiaae_proba"]], axis=1)
+    mixture = _cluster.cluster(features, 7, "gmm", spawn_seeds(3, 3)[1])
+    assert adjusted_rand_score(mixture.labels, clusters) == pytest.approx(1)
+    names = list(clusters.cat.categories)
+    assert len(set(names)) == len(names) == 7
+    types = set(groups.uns["semiaae"]["types"])
+    assert {name.rsplit(" (", 1)[0] for name in names if not name.startswith("new_")} <= types
+    assert any(name.endswith(" (2)") for name in names)
+    assert not types & {name.rsplit(" (", 1)[0] for name in names if name.endswith(" (2)")} & set(names)
 
 
 def test_runs_agree_under_one_set_of_names(groups):

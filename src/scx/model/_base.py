@@ -68,6 +68,16 @@ class DeepClusteringModule(BaseModuleClass):
     normalize: LogNormalize
     encoder: nn.Module
 
+    @property
+    def embeds_in_context(self) -> bool:
+        """Whether the embedding of a cell depends on the other cells of its batch."""
+        return False
+
+    @property
+    def fewest_cells(self) -> float:
+        """Least share of a full batch that is trained on. Batch normalisation must not rest on a few cells."""
+        return 0.5 if any(isinstance(layer, nn.BatchNorm1d) for layer in self.modules()) else 0.0
+
     @staticmethod
     def inputs(tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the counts, shape (n, n_genes), and the size factors, shape (n, 1), of a batch.
@@ -170,8 +180,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         max_epochs
             Number of epochs; None for the recipe's, or as many as it takes for the recipe's least number of steps.
         batch_size
-            Cells per step; None for the recipe's. A last batch of fewer than half as many cells is left out, so that
-            batch normalisation never rests on a few cells; other cells are left out in every epoch.
+            Cells per step; None for the recipe's. With batch normalisation, a last batch of fewer than half as many cells is
+            left out, and so is one of a single cell always; other cells are left out in every epoch.
         accelerator, devices
             As in :class:`lightning.pytorch.Trainer`.
         plan_kwargs
@@ -193,11 +203,12 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         n_obs = self.adata.n_obs
         batch_size = min(batch_size or recipe["batch_size"], n_obs)
         ragged = n_obs % batch_size
-        drop_last = 0 < ragged < batch_size / 2
+        drop_last = ragged == 1 or 0 < ragged < self.module.fewest_cells * batch_size
         if max_epochs is None:
             n_steps = n_obs // batch_size + (ragged > 0 and not drop_last)
             max_epochs = max(recipe["max_epochs"], math.ceil(recipe["min_steps"] / n_steps))
         check_epochs("snapshot_epochs", snapshot_epochs, max_epochs)
+        self.batch_size_ = batch_size
         if not self.is_trained:
             self._fit_normalization()
         callbacks = [*callbacks, *self._callbacks()]
@@ -238,7 +249,9 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         indices
             Cells to embed, in this order; None for all.
         batch_size
-            Cells per batch; does not change the result.
+            Cells per batch. It does not change the result, but for models whose cells attend to each other
+            (:class:`CICL` with ``attention="batch"``): their default is the batch size of the training, and cells are embedded
+            in random batches, the same for every call.
 
         Returns
         -------
@@ -275,8 +288,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         adata = self._validate_anndata(adata)
         indices = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
         # Data on disk is read in increasing order whatever the order asked for.
-        order, rank = np.unique(indices, return_inverse=True)
-        return self._over(function, self._batches(adata, order, batch_size)).cpu().numpy()[rank]
+        rows, rank = np.unique(indices, return_inverse=True)
+        return self._over(function, adata, rows, batch_size).cpu().numpy()[rank]
 
     @torch.no_grad()
     def embed_while_training(self, cells: NDArray[np.int64] | None = None) -> Tensor:
@@ -290,7 +303,9 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         self.module.eval()
         try:
             with torch.random.fork_rng(devices=[]):  # a loader draws a seed even where it does not shuffle
-                return self._over(self.module.embed, self._batches(self.adata, cells))
+                return self._over(
+                    self.module.embed, self.adata, np.arange(self.adata.n_obs) if cells is None else cells
+                )
         finally:
             self.module.train()
 
@@ -322,9 +337,27 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         """First epoch, counted from 1, of each phase of the last training; empty where it had but one."""
         return self.trainer.lightning_module.phase_starts()
 
-    @staticmethod
-    def _over(function: Callable[[dict[str, Tensor]], Tensor], batches: Iterator[dict[str, Tensor]]) -> Tensor:
-        return torch.cat([function(tensors) for tensors in batches])
+    def _over(
+        self,
+        function: Callable[[dict[str, Tensor]], Tensor],
+        adata: AnnData,
+        rows: NDArray[np.int64],
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """Apply a function of the module to cells in batches, and return its rows in the order of `rows`, which increase."""
+        if not self.module.embeds_in_context:
+            return torch.cat([function(tensors) for tensors in self._batches(adata, rows, batch_size)])
+        # Cells are embedded among as many others as in training, drawn at random. Rows of a batch increase, for data on disk.
+        n_batches = math.ceil(len(rows) / (batch_size or self.batch_size_))
+        shuffled = np.random.default_rng(0).permutation(len(rows))
+        batches = [np.sort(batch) for batch in np.array_split(shuffled, n_batches)]
+        parts = [
+            function(tensors)
+            for batch in batches
+            for tensors in self._make_data_loader(adata, indices=rows[batch], batch_size=len(batch))
+        ]
+        order = torch.from_numpy(np.argsort(np.concatenate(batches)))
+        return torch.cat(parts)[order.to(parts[0].device)]
 
     def _splitter_kwargs(self) -> dict[str, Any]:
         """Return what the data splitter of a method takes beyond that of scvi-tools."""

@@ -91,6 +91,7 @@ class CICLModule(DeepClusteringModule):
     ) -> None:
         super().__init__()
         self.n_clusters = n_clusters
+        self.attention = attention
         self.n_neighbors = n_neighbors
         self.noise = noise
         self.mask_rate = mask_rate
@@ -110,6 +111,11 @@ class CICLModule(DeepClusteringModule):
         )
         self.register_buffer("centroids", None, persistent=False)
 
+    @property
+    def embeds_in_context(self) -> bool:
+        """Whether cells attend to the other cells of their batch."""
+        return self.attention == "batch"
+
     @auto_move_data
     def embed(self, tensors: dict[str, Tensor]) -> Tensor:
         """Return H, the output of the encoder for unchanged cells."""
@@ -126,7 +132,9 @@ class CICLModule(DeepClusteringModule):
         instance = nt_xent(first, second, self.temperature)
         if not self.cluster_weight:
             return {"loss": instance}
-        cluster = cluster_aware(first, second, self._assign(cells), self.temperature)
+        # the view of a neighbour has the pseudo-label of the neighbour
+        labels = self._assign(x) if self.n_neighbors else self._assign(x).repeat(2)
+        cluster = cluster_aware(first, second, labels, self.temperature)
         return {"loss": instance + self.cluster_weight * cluster, "instance_loss": instance, "cluster_loss": cluster}
 
     @torch.no_grad()
@@ -247,7 +255,7 @@ class CICL(NeighborPairs):
                 "n_heads": 4,
                 "n_hidden": 1024,
                 "n_projection": (1024, 512),
-                "attention": "cell",
+                "attention": "batch",
                 "n_neighbors": 0,
                 "noise": 1.0,
                 "mask_rate": 0.0,

@@ -183,9 +183,7 @@ class TwoPhasePlan(EpochPlan):
     clustering_fraction
         Part of the epochs that the second phase takes; there is none for a module without a number of clusters.
     refresh_interval
-        Epochs after which the target of the second phase is renewed.
-    tolerance
-        δ: training ends when fewer than this part of the cells have changed cluster since the target was last renewed.
+        Epochs after which the target of the second phase is renewed. The phase does not end early, as in the article.
     **kwargs
         Of :class:`EpochPlan`.
     """
@@ -200,14 +198,12 @@ class TwoPhasePlan(EpochPlan):
         clustering_lr: float,
         clustering_fraction: float,
         refresh_interval: int,
-        tolerance: float,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, lr=lr, **kwargs)
         self.clustering_lr = clustering_lr
         self.clustering_fraction = clustering_fraction if module.n_clusters is not None else 0.0
         self.refresh_interval = refresh_interval
-        self.tolerance = tolerance
 
     @property
     def clustering_epoch(self) -> int:
@@ -231,7 +227,6 @@ class ClusteringPhase(RowTargets):
     def __init__(self, model: "InfoVAE") -> None:
         super().__init__()
         self.model = model
-        self._clusters: Tensor | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the first centres when the phase begins, and forget the optimiser's momenta of the first."""
@@ -246,19 +241,14 @@ class ClusteringPhase(RowTargets):
             self._renew_target(embedding)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Renew the target when it is due, and end training when the clusters have settled."""
+        """Renew the target when it is due."""
         trained = trainer.current_epoch + 1 - pl_module.clustering_epoch
         if trained > 0 and trained % pl_module.refresh_interval == 0 and trainer.current_epoch + 1 < trainer.max_epochs:
-            changed = self._renew_target(self.model.embed_while_training())
-            trainer.should_stop = trainer.should_stop or changed < pl_module.tolerance
+            self._renew_target(self.model.embed_while_training())
 
-    def _renew_target(self, embedding: Tensor) -> float:
-        """Set the target from the current assignment of all cells; return the part of them that changed cluster."""
-        with torch.no_grad():
-            assignment = student_t(embedding, self.model.module.centers)
-        before, self._clusters = self._clusters, assignment.argmax(dim=1)
-        self.target = sharpened_target(assignment)
-        return 1.0 if before is None else (self._clusters != before).float().mean().item()
+    def _renew_target(self, embedding: Tensor) -> None:
+        """Set the target from the current assignment of all cells."""
+        self.target = sharpened_target(student_t(embedding, self.model.module.centers))
 
 
 class InfoVAE(DeepClusteringModel):
@@ -318,7 +308,6 @@ class InfoVAE(DeepClusteringModel):
                     "clustering_lr": 3e-4,
                     "clustering_fraction": 0.25,
                     "refresh_interval": 1,
-                    "tolerance": 0.005,
                 },
                 "settle_batch_norm": False,
             },
@@ -333,7 +322,7 @@ class InfoVAE(DeepClusteringModel):
                 "n_clusters": None,
                 "likelihood": "zinb",
                 "dispersion": "gene-cell",
-                "alpha": 0.0,
+                "alpha": 1.0,
                 "lambda_": 100.0,
                 "gamma": 1.0,
                 "kernel": "imq",
@@ -351,7 +340,6 @@ class InfoVAE(DeepClusteringModel):
                     "clustering_lr": 1e-4,
                     "clustering_fraction": 500 / 1100,
                     "refresh_interval": 1,
-                    "tolerance": 0.001,
                 },
                 "settle_batch_norm": False,
             },

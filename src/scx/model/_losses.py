@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from ._zinb import SparseZINB
+
 BLOCK_SIZE = 2**24
 """Similarities that are held at a time: 64 MB in float32."""
-ZINB_EPSILON = 1e-8
-"""Added to mean and dispersion, so that a mean of 0 has a finite logarithm; the value of scvi-tools."""
 LOG_RATE_RANGE = (-15.0, 15.0)
 """Logarithms of means and dispersions that decoders give are kept in this range, so that their exponentials stay finite."""
 KERNEL_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -48,30 +48,29 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 def cluster_aware(first: Tensor, second: Tensor, labels: Tensor, temperature: float) -> Tensor:
     r"""Cluster-aware contrastive loss between two views of each cell (CICL, eq. 15–16).
 
-    For the 2n views z with the labels l of their cells, cosine similarity s and temperature T,
+    For the 2n views z with labels l, cosine similarity s and temperature T,
     :math:`\frac{1}{2n}\sum_i -\log\frac{\sum_{j \ne i,\, l_j = l_i} \exp(s(z_i, z_j)/T)}{\sum_{l_j \ne l_i} \exp(s(z_i, z_j)/T)}`.
     The positives do not stand below the line, so the ratio has no upper bound and the loss can be negative.
 
     Parameters
     ----------
     first, second
-        One view of every cell each, shape (n, d); row i of both is the same cell. Need not be normalised.
+        One view of every cell each, shape (n, d); row i of both is the same cell, or a neighbour of it. Need not be normalised.
     labels
-        Cluster of each cell, shape (n,).
+        Cluster of each view, first those of `first` and then those of `second`, shape (2n,).
     temperature
         T, above 0.
 
     Returns
     -------
-    The mean over all 2n views, a scalar. 0 where all cells are of one cluster, for lack of negatives. A positive there always
-    is: the other view of the cell.
+    The mean over all 2n views, a scalar. A view without another one of its cluster, or without one of another cluster, adds 0.
     """
-    if bool((labels == labels[0]).all()):
-        return 0 * (first.sum() + second.sum())
-    labels = labels.repeat(2)
 
     def terms(logits: Tensor, rows: slice) -> Tensor:
         same = labels[rows, None] == labels
+        # the view itself is of its own cluster
+        compared = (same.sum(dim=1) > 1) & ~same.all(dim=1)
+        same, logits = same[compared], logits[compared]
         positive = logits.masked_fill(~same, float("-inf")).logsumexp(dim=1)
         negative = logits.masked_fill(same, float("-inf")).logsumexp(dim=1)
         return (negative - positive).sum()
@@ -138,47 +137,8 @@ def _mean_over_views(
     return torch.stack(blocks).sum() / n_views
 
 
-def zinb_nll(x: Tensor, mean: Tensor, dispersion: Tensor, dropout_logits: Tensor) -> Tensor:
-    r"""Negative log-likelihood of counts under a zero-inflated negative binomial distribution.
-
-    With mean :math:`\mu`, inverse dispersion :math:`\theta`, and probability :math:`\pi` of a dropout,
-    :math:`P(0) = \pi + (1 - \pi) (\theta / (\theta + \mu))^\theta` and for x above 0
-    :math:`P(x) = (1 - \pi) \frac{\Gamma(x + \theta)}{x!\,\Gamma(\theta)} (\theta / (\theta + \mu))^\theta (\mu / (\theta + \mu))^x`.
-    The value is that of :class:`scvi.distributions.ZeroInflatedNegativeBinomial`. Zeros, most of the counts, need no
-    :math:`\Gamma`, so it is evaluated where counts are above 0 only.
-
-    Parameters
-    ----------
-    x, mean, dropout_logits
-        Counts, means (0 or more), and logits of π, shape (n, n_genes).
-    dispersion
-        θ, above 0, shape (n, n_genes) or (n_genes,).
-
-    Returns
-    -------
-    Sum over the genes of each cell, shape (n,).
-    """
-    dispersion = dispersion + ZINB_EPSILON
-    mean = mean + ZINB_EPSILON
-    log_zero = -dispersion * torch.log1p(mean / dispersion)  # ln P(0) of the negative binomial
-    logits = log_zero - dropout_logits
-    # P(0) = π (1 + exp(logits)); (1 − π) exp(log_zero) = π exp(logits) is the factor of every other probability
-    shared = F.logsigmoid(dropout_logits) + torch.where(x > 0, logits, F.softplus(logits))
-
-    rows, genes = x.nonzero(as_tuple=True)
-    at = rows * x.shape[1] + genes
-    x, mean = (values.reshape(-1).index_select(0, at) for values in (x, mean))
-    if dispersion.ndim == 1:
-        log_gamma, dispersion = torch.lgamma(dispersion).index_select(0, genes), dispersion.index_select(0, genes)
-    else:
-        dispersion = dispersion.reshape(-1).index_select(0, at)
-        log_gamma = torch.lgamma(dispersion)
-    above_zero = torch.lgamma(x + dispersion) - log_gamma - torch.lgamma(x + 1) - x * torch.log1p(dispersion / mean)
-    return -shared.sum(dim=1).index_add(0, rows, above_zero)
-
-
 def decoded_zinb_nll(x: Tensor, decoded: Tensor, relative_size: Tensor, log_dispersion: Tensor) -> Tensor:
-    """Negative log-likelihood of counts given what a decoder says of them, see :func:`zinb_nll`.
+    """Negative log-likelihood of counts given the output of a decoder, see :class:`~scx.model._zinb.SparseZINB`.
 
     Parameters
     ----------
@@ -199,7 +159,8 @@ def decoded_zinb_nll(x: Tensor, decoded: Tensor, relative_size: Tensor, log_disp
     log_mean, dropout_logits, *rest = decoded.split(x.shape[1], dim=1)
     log_dispersion = rest[0] if rest else log_dispersion
     mean = log_mean.clamp(*LOG_RATE_RANGE).exp() * relative_size
-    return zinb_nll(x, mean, log_dispersion.clamp(*LOG_RATE_RANGE).exp(), dropout_logits)
+    law = SparseZINB(mu=mean, theta=log_dispersion.clamp(*LOG_RATE_RANGE).exp(), zi_logits=dropout_logits)
+    return -law.log_prob(x).sum(dim=1)
 
 
 def gaussian_nll(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -63,8 +63,8 @@ class SemiAAEModule(DeepClusteringModule):
         Standard deviation of the noise on the input in training.
     input_dropout, dropout
         Probability with which a gene, or a unit of a hidden layer of encoder and decoder, is left out in training.
-    classification_weight, adversarial_weight
-        Weights of the cross-entropy and of the generator's loss, that of the likelihood per gene being 1.
+    reconstruction_weight, classification_weight, adversarial_weight
+        Weights of the negative log-likelihood per gene, of the cross-entropy, and of the generator's loss.
     guided
         Whether types are estimated for all cells before training, and learned from these estimates, see
         :func:`scx.model._guidance.guide`; False learns from the given labels only.
@@ -86,6 +86,7 @@ class SemiAAEModule(DeepClusteringModule):
         noise: float,
         input_dropout: float,
         dropout: float,
+        reconstruction_weight: float,
         classification_weight: float,
         adversarial_weight: float,
         guided: bool,
@@ -93,6 +94,7 @@ class SemiAAEModule(DeepClusteringModule):
     ) -> None:
         super().__init__()
         self.n_types = n_types
+        self.reconstruction_weight = reconstruction_weight
         self.classification_weight = classification_weight
         self.adversarial_weight = adversarial_weight
         self.guided = guided
@@ -134,7 +136,8 @@ class SemiAAEModule(DeepClusteringModule):
             "discriminator_loss": F.softplus(-self.discriminator(prior)).mean()
             + F.softplus(self.discriminator(z.detach())).mean(),
         }
-        loss = losses["reconstruction_loss"] + self.adversarial_weight * losses["generator_loss"]
+        loss = self.reconstruction_weight * losses["reconstruction_loss"]
+        loss = loss + self.adversarial_weight * losses["generator_loss"]
         if self.head is not None:
             losses["classification_loss"] = self._classification(tensors["target"], self.head(z))
             loss = loss + self.classification_weight * losses["classification_loss"]
@@ -143,7 +146,7 @@ class SemiAAEModule(DeepClusteringModule):
     def pretraining_loss(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the likelihood alone."""
         reconstruction = self._reconstruction(tensors, self._corrupted_embedding(tensors))
-        return {"loss": reconstruction, "reconstruction_loss": reconstruction}
+        return {"loss": self.reconstruction_weight * reconstruction, "reconstruction_loss": reconstruction}
 
     def _corrupted_embedding(self, tensors: Mapping[str, Tensor]) -> Tensor:
         return self.encoder(self.corrupt(self.normalized(tensors)))
@@ -264,7 +267,8 @@ class SemiAAE(DeepClusteringModel):
         Names of the known types; None for those that the labels name.
     **module_kwargs
         Arguments of the module: ``n_hidden``, ``n_latent``, ``n_decoder``, ``n_discriminator``, ``dispersion``, ``batch_norm``,
-        ``noise``, ``input_dropout``, ``dropout``, ``classification_weight``, ``adversarial_weight``, ``guided``, ``max_value``.
+        ``noise``, ``input_dropout``, ``dropout``, ``reconstruction_weight``, ``classification_weight``, ``adversarial_weight``,
+        ``guided``, ``max_value``.
 
     Examples
     --------
@@ -297,6 +301,7 @@ class SemiAAE(DeepClusteringModel):
                 "noise": 0.0,
                 "input_dropout": 0.5,
                 "dropout": 0.2,
+                "reconstruction_weight": 1.0,
                 "classification_weight": 4.0,
                 "adversarial_weight": 0.1,
                 "guided": True,
@@ -333,6 +338,7 @@ class SemiAAE(DeepClusteringModel):
                 "noise": 1.0,
                 "input_dropout": 0.0,
                 "dropout": 0.2,
+                "reconstruction_weight": 1.0,
                 "classification_weight": 1.0,
                 "adversarial_weight": 1.0,
                 "guided": False,
@@ -442,7 +448,7 @@ class SemiAAE(DeepClusteringModel):
         """Cluster the cells that the model was trained on: known types by name, and groups that are new.
 
         Without labels, clusters are those of the embedding. With ``recipe="paper"``, embedding and probabilities of the types are
-        clustered together, and a cluster is named by the vote of its labelled cells. With the default recipe, each cell is of
+        clustered together, and a cluster is named by the vote of its labelled cells; clusters of one name stay apart. With the default recipe, each cell is of
         the type that the head gives it, but for the groups of cells that labels do not reach.
 
         Parameters
@@ -480,7 +486,7 @@ class SemiAAE(DeepClusteringModel):
     def _clusters_by_vote(
         self, embedding: NDArray[np.float32], proba: NDArray[np.float32], n_clusters: int | None, method: str, seed: int
     ) -> Clustering:
-        """Cluster embedding and probabilities, and name clusters by their labelled cells; without a number, as many as known types."""
+        """Cluster embedding and probabilities into as many clusters as known types if no number is given, and name the clusters."""
         codes = self._codes()
         features = np.concatenate([embedding, proba], axis=1)
         found = cluster(features, n_clusters or max(2, len(self.types_)), method, seed)
@@ -490,7 +496,7 @@ class SemiAAE(DeepClusteringModel):
         # a cluster with few labels for its size is not told by them
         share = np.bincount(found.labels, codes >= 0) / np.bincount(found.labels)
         told = share >= UNREACHED * (codes >= 0).mean()
-        found = named_after(found, np.where(told[found.labels], codes, -1), self.types_)
+        found = named_after(found, np.where(told[found.labels], codes, -1), self.types_, join=False)
         calibration = {"temperature": 1.0, "reason": "not calibrated: trained on all labels, none was held back"}
         return self._with_prediction(found, proba, proba.max(axis=1), calibration)
 

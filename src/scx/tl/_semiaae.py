@@ -55,8 +55,9 @@ def semiaae(
 
     With labels, clusters are named: a known type keeps its name, others are ``new_1``, ``new_2``, …, and `n_clusters` counts the
     known ones too, as the most clusters there can be; with None, new ones are as many as there are groups of cells that no
-    label reaches. `cluster` is not used then. With ``recipe="paper"``, it clusters embedding and probabilities, into as many
-    clusters as known types if `n_clusters` is None. These fields differ or are added:
+    label reaches. `cluster` is not used then. With ``recipe="paper"``, it clusters embedding and probabilities, into `n_clusters`
+    clusters, or as many as known types; two clusters of one type stay two, ``B cell (1)`` and ``B cell (2)``. These fields
+    differ or are added:
 
     ``adata.obs[f"{key_added}_prediction"]`` : categorical
         Known type that each cell is most likely of; at labelled cells too, so that it may differ from a label that is wrong.
