@@ -162,7 +162,7 @@ def named_after(clustering: Clustering, voters: NDArray, names: Sequence[str], *
 
 
 def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
-    """Number the names that occur more than once, so that all differ."""
+    """Return the names, those that occur more than once with numbers, so that all differ."""
     free = {name: _numbered(name, names) for name in set(names)}
     return tuple(next(free[name]) if names.count(name) > 1 else name for name in names)
 
