@@ -62,7 +62,7 @@ def test_no_anndata(method, thing):
         ({"n_runs": 0}, ValueError, "`n_runs` must be at least 1"),
         ({"n_latent": 0}, ValueError, "`n_latent` must be at least 1"),
         ({"key_added": ""}, ValueError, "`key_added` must be a non-empty string"),
-        ({"key_added": 3}, ValueError, "`key_added` must be a non-empty string"),
+        ({"key_added": 3}, TypeError, "`key_added` must be a string, got 3"),
         ({"key_added": "bulk_labels"}, ValueError, r"would overwrite adata.obs\['bulk_labels'\].*another `key_added`"),
         ({"key_added": "pca"}, ValueError, r"would overwrite adata.obsm\['X_pca'\]"),
         ({"rng": "0"}, TypeError, "`rng` must be a whole number or a numpy.random.Generator"),

@@ -105,7 +105,6 @@ def test_embedding_that_is_not_finite(embedded):
     ("keys", "match"),
     [
         (["groups"], "at least two"),
-        ("groups", "at least two"),
         (["groups", "x"], "Unknown key 'x'"),
         (["groups", "gap"], "1 of 300 cells"),
     ],

@@ -3,11 +3,13 @@ import pandas as pd
 from anndata import AnnData
 
 from scx._checks import check_rng
+from scx._types import typed
 
 SIZES = {"large": 1000, **{f"small {i}": 200 for i in range(1, 6)}, "outlier": 200}
 """Points of each group."""
 
 
+@typed
 def polynomial_manifold(rng: int | np.random.Generator = 0) -> AnnData:
     """Draw 2,200 points on a surface with two dimensions in a space of nine :cite:p:`Ding2018,Pan2023`.
 

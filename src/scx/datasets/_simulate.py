@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from scx._checks import check_positive_int, check_rng
+from scx._types import typed
 
 CHUNK_VALUES = 2**18
 """Cells × genes that are dense at one time: 2 MiB per array in float64, which stays in the cache."""
@@ -27,6 +28,7 @@ LIMITS = {
 """Least and largest value of each number; within these nothing overflows."""
 
 
+@typed
 def simulate(
     n_obs: int = 1000,
     n_vars: int = 2000,

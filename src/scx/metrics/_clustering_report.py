@@ -6,11 +6,13 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scx import _checks
+from scx._types import typed
 
 MAX_SILHOUETTE_CELLS = 10_000
 """More cells than this are sampled for the silhouette, which takes all their pairs."""
 
 
+@typed
 def clustering_report(
     adata: AnnData,
     labels_key: str | None,

@@ -6,11 +6,13 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scx._checks import check_positive_int, check_rng
+from scx._types import typed
 
 WORKING_MEMORY = 128
 """MiB of distances that are held at a time."""
 
 
+@typed
 def knn_preservation(
     adata: AnnData,
     use_rep: str,

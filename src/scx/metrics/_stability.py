@@ -5,8 +5,10 @@ import pandas as pd
 from anndata import AnnData
 
 from scx import _checks
+from scx._types import typed
 
 
+@typed
 def stability(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
     """Compare clusterings with one another, such as those of several seeds.
 

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import update_bn
 
 from scx._checks import check_epochs
 from scx._cluster import Clustering, cluster
+from scx._types import typed
 
 from ._normalize import LogNormalize
 from ._snapshots import Snapshots
@@ -114,6 +115,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
     """Embeddings of all training cells after epochs, kept where :meth:`train` was asked to."""
     _module_cls: type[DeepClusteringModule]
 
+    @typed
     def __init__(
         self,
         adata: AnnData | None = None,
@@ -130,6 +132,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         self.init_params_ = self._get_init_params(locals())
 
     @classmethod
+    @typed
     def setup_anndata(
         cls, adata: AnnData, layer: str | None = None, size_factor_key: str | None = None, **kwargs: Any
     ) -> None:
@@ -160,6 +163,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
 
+    @typed
     def train(
         self,
         max_epochs: int | None = None,
@@ -234,6 +238,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         )
         self._finish_training()
 
+    @typed
     def get_latent_representation(
         self,
         adata: AnnData | None = None,

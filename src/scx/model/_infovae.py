@@ -14,6 +14,7 @@ from scvi.module.base import auto_move_data
 from torch import Tensor, nn
 
 from scx._cluster import cluster
+from scx._types import typed
 
 from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
 from ._losses import (
@@ -346,6 +347,7 @@ class InfoVAE(DeepClusteringModel):
         ),
     }
 
+    @typed
     def get_latent_representation(
         self,
         adata: AnnData | None = None,
@@ -373,6 +375,7 @@ class InfoVAE(DeepClusteringModel):
         """
         return self._of_cells(self.module.embed if give_mean else self.module.draw, adata, indices, batch_size)
 
+    @typed
     def get_elbo(
         self,
         adata: AnnData | None = None,
@@ -390,6 +393,7 @@ class InfoVAE(DeepClusteringModel):
         """
         return float(self._of_cells(self.module.elbo, adata, indices, batch_size).mean())
 
+    @typed
     def get_normalized_expression(
         self,
         adata: AnnData | None = None,

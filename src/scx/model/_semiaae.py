@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from scx._checks import check_in, given_labels
 from scx._cluster import Clustering, Prediction, cluster, named_after, new_names
 from scx._n_clusters import given
+from scx._types import typed
 
 from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
 from ._guidance import UNREACHED, Guidance, guide, one_hot
@@ -364,6 +365,7 @@ class SemiAAE(DeepClusteringModel):
         ),
     }
 
+    @typed
     def __init__(
         self,
         adata: AnnData | None = None,
@@ -382,6 +384,7 @@ class SemiAAE(DeepClusteringModel):
         self.init_params_ = self._get_init_params(locals())
 
     @classmethod
+    @typed
     def setup_anndata(
         cls,
         adata: AnnData,
@@ -413,6 +416,7 @@ class SemiAAE(DeepClusteringModel):
         }
         cls._register(adata, setup_args, **kwargs)
 
+    @typed
     def predict(
         self,
         adata: AnnData | None = None,

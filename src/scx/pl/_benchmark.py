@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 
 from scx import _checks
 from scx._docs import document
+from scx._types import typed
 
 from ._figure import (
     COLORS,
@@ -24,6 +25,7 @@ from ._figure import (
 
 
 @document
+@typed
 def benchmark(
     results: pd.DataFrame,
     score: str = "ARI",

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from scx import _checks, metrics
 from scx._docs import document
 from scx._keys import Keys
+from scx._types import typed
 
 from ._figure import (
     COLUMN,
@@ -38,6 +39,7 @@ SCORES = {"ari": "ARI", "nmi": "NMI", "acc": "ACC"}
 
 
 @document
+@typed
 def clustering_over_training(
     adata: AnnData,
     key: str,

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 
 from scx._docs import document
 from scx._keys import Keys
+from scx._types import typed
 
 from ._embedding import HEIGHT
 from ._figure import (
@@ -27,6 +28,7 @@ from ._scatter import draw_cells, find_layout
 
 
 @document
+@typed
 def confidence(
     adata: AnnData,
     key: str,

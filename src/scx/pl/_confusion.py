@@ -5,6 +5,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scx._docs import document
+from scx._types import typed
 
 from ._figure import (
     COLUMN,
@@ -29,6 +30,7 @@ MAX_WRITTEN = 200
 
 
 @document
+@typed
 def confusion(
     adata: AnnData,
     labels_key: str,

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from scx._docs import document
 from scx._keys import Keys
+from scx._types import typed
 
 from ._figure import COLUMN, Drawn, finish, make_panels, match_colors, read_embedding, size_of
 from ._scatter import check_colors, draw_cells, find_layout, height_below, is_number, room_beside
@@ -16,6 +17,7 @@ HEIGHT = 2.4
 
 
 @document
+@typed
 def embedding(
     adata: AnnData,
     key: str,

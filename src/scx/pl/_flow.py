@@ -6,6 +6,7 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from scx._docs import document
+from scx._types import typed
 
 from ._figure import (
     COLUMN,
@@ -30,6 +31,7 @@ GAP = 0.15
 
 
 @document
+@typed
 def flow(
     adata: AnnData,
     labels_key: str,

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 
 from scx import _checks
 from scx._docs import document
+from scx._types import typed
 
 from ._figure import COLORS, COLUMN, TINY, Drawn, finish, label, make_panels, plain, read_record
 
@@ -14,6 +15,7 @@ SHADES = ("0.93", "0.82")
 
 
 @document
+@typed
 def history(
     adata: AnnData,
     key: str,

@@ -7,11 +7,13 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from scx import _checks, metrics
 from scx._docs import document
+from scx._types import typed
 
 from ._figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, styles
 
 
 @document
+@typed
 def knn_preservation(
     adata: AnnData,
     use_reps: str | Sequence[str] | Mapping[str, Sequence[str]],

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 
 from scx import _checks
 from scx._docs import document
+from scx._types import typed
 
 from ._figure import COLUMN, Drawn, finish, legend_of, make_panels, read_colors
 from ._scatter import check_colors, default_legend, draw_cells, find_layout, room_beside
@@ -15,6 +16,7 @@ PANEL = 1.3
 
 
 @document
+@typed
 def layouts(
     adata: AnnData,
     use_reps: Sequence[str] | Mapping[str, Sequence[str]],

@@ -6,11 +6,13 @@ from matplotlib.ticker import MaxNLocator
 from scx._docs import document
 from scx._keys import Keys
 from scx._n_clusters import TOLERANCE
+from scx._types import typed
 
 from ._figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, read_record, styles
 
 
 @document
+@typed
 def n_clusters(
     adata: AnnData,
     key: str,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scx import _checks
 from scx._docs import document
 from scx._keys import Keys
+from scx._types import typed
 
 from ._figure import (
     COLORS,
@@ -24,6 +25,7 @@ from ._figure import (
 
 
 @document
+@typed
 def reliability(
     adata: AnnData,
     key: str,

@@ -1,9 +1,11 @@
 import numpy as np
 from anndata import AnnData
 
+from scx._types import typed
 from scx._workflow import cluster_and_annotate
 
 
+@typed
 def cluster(
     adata: AnnData,
     n_clusters: int | None = None,

@@ -3,9 +3,11 @@ from collections.abc import Sequence
 import numpy as np
 from anndata import AnnData
 
+from scx._types import typed
 from scx._workflow import agree_and_annotate
 
 
+@typed
 def consensus(
     adata: AnnData,
     keys: Sequence[str],
