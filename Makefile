@@ -1,5 +1,5 @@
 # Every target makes .venv where there is none and installs what it needs. Needs git, make and Python >= 3.12.
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs bench mutation clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell python3 -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo python3 || echo python3.12)
@@ -13,6 +13,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   build the documentation, warnings are errors"
+	@echo "make mutation  change the losses, clustering, metrics and guidance a little and see whether a test notices (an hour on one core)"
 	@echo "make bench  run the benchmarks (set SCX_DATA to the folder of the datasets)"
 
 $(BIN)/python:
@@ -43,5 +44,9 @@ bench: $(VENV)/.stamp-base
 	$(ENV) $(BIN)/python benchmarks/clustering.py $(ARGS)
 	$(ENV) $(BIN)/python benchmarks/training_step.py
 
+mutation: $(VENV)/.stamp-mutation
+	$(ENV) $(BIN)/mutmut run --max-children 1 $(ARGS)
+	$(BIN)/mutmut results
+
 clean:
-	rm -rf $(VENV) docs/_build docs/generated docs/jupyter_execute
+	rm -rf $(VENV) mutants docs/_build docs/generated docs/jupyter_execute

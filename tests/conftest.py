@@ -7,11 +7,15 @@ from typing import Any
 import anndata as ad
 import pytest
 import scanpy as sc
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 import scx
 
 settings.register_profile("scx", deadline=None)  # how long an example takes is no matter of tests
+# for `make mutation`: few examples, and the first that fails is enough
+settings.register_profile(
+    "mutation", deadline=None, max_examples=15, phases=[Phase.explicit, Phase.generate], database=None
+)
 settings.load_profile("scx")
 
 
