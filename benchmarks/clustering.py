@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import signature
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ import scx
 from demo import methods
 from scx._cluster import cluster
 from scx._rng import global_seed
+from scx.model._plans import EpochPlan
 
 FOLDER = Path(os.environ.get("SCX_DATA", "../shared/data"))
 RUNS = Path("benchmark_runs")
@@ -104,26 +106,25 @@ BASELINES: dict[str, tuple[Callable[[ad.AnnData, int], np.ndarray], str]] = {
 """By name: AnnData, seed → embedding; and the algorithm that clusters it."""
 
 
-def train(arm: str, adata: ad.AnnData, n_clusters: int, seed: int) -> ad.AnnData:
-    """Return the AnnData as a method of scx annotates it under the key ``found``."""
+def arguments_of(arm: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the function and the keyword arguments that an arm such as ``cicl:default:cluster_weight=0,max_epochs=5`` stands for."""
     method, recipe, *changes = arm.split(":")
-    arguments: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     if changes:
         pairs = ast.parse(f"f({changes[0]})", mode="eval").body.keywords  # type: ignore[attr-defined]
-        arguments = {pair.arg: ast.literal_eval(pair.value) for pair in pairs}
-    own = {name: arguments.pop(name) for name in ("max_epochs", "n_top_genes", "batch_size") if name in arguments}
-    plan = {name: arguments.pop(name) for name in list(arguments) if name.startswith(("lr", "clustering_"))}
-    return methods()[method](
-        adata,
-        n_clusters,
-        recipe=recipe,
-        rng=seed,
-        key_added="found",
-        model_kwargs=arguments,
-        train_kwargs={"plan_kwargs": plan},
-        copy=True,
-        **own,
-    )
+        changed = {pair.arg: ast.literal_eval(pair.value) for pair in pairs}
+    function = methods()[method]
+    model = next(getattr(scx.model, name) for name in scx.model.__all__ if name.lower() == method)
+    own = {name: changed.pop(name) for name in list(changed) if name in signature(function).parameters}
+    schedule = signature(model._training_plan_cls).parameters.keys() | signature(EpochPlan).parameters.keys()
+    plan = {name: changed.pop(name) for name in list(changed) if name in schedule}
+    return function, {"recipe": recipe, "model_kwargs": changed, "train_kwargs": {"plan_kwargs": plan}, **own}
+
+
+def train(arm: str, adata: ad.AnnData, n_clusters: int, seed: int) -> ad.AnnData:
+    """Return the AnnData as a method of scx annotates it under the key ``found``."""
+    function, arguments = arguments_of(arm)
+    return function(adata, n_clusters, rng=seed, key_added="found", copy=True, **arguments)
 
 
 def run(arm: str, dataset: str, seed: int, folder: Path) -> Run:

@@ -3,6 +3,7 @@
     python benchmarks/semiaae.py --out semiaae.csv
     python benchmarks/semiaae.py --noise uniform closest --fractions 0.2 --out semiaae.csv
     python benchmarks/semiaae.py --novel --out novel.csv
+    python benchmarks/semiaae.py --ablation --fractions 0.05 --out ablation.csv
     python benchmarks/semiaae.py --arms semiaae:default --fractions 0.05 --seeds {0..19} --out seeds.csv
 
 All arms are given the same labelled cells: of each type the fraction, at least one; from 1 on, so many of each. Scores are of
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from sklearn.metrics import accuracy_score, adjusted_rand_score, f1_score, roc_a
 from sklearn.neighbors import KNeighborsClassifier
 
 import scx
-from clustering import arguments, parse, principal_components, read, variable_genes
+from clustering import arguments, arguments_of, parse, principal_components, read, variable_genes
 from scx._keys import SIZE_FACTOR
 from scx._prepare import prepare, read_counts
 from scx._rng import global_seed
@@ -82,9 +83,10 @@ def classifier(make: Callable[[int], Any]) -> Callable[..., Found]:
     return fit
 
 
-def semiaae(recipe: str, **kwargs: Any) -> Callable[..., Found]:
+def semiaae(arm: str) -> Callable[..., Found]:
     def fit(adata: ad.AnnData, dataset: str, seed: int) -> Found:
-        scx.tl.semiaae(adata, labels_key="given", recipe=recipe, rng=seed, **kwargs)
+        function, arguments = arguments_of(arm)
+        function(adata, labels_key="given", rng=seed, **arguments)
         for numbers in (adata.obsm["X_semiaae"], adata.obsm["semiaae_proba"], adata.uns["semiaae"]["history"]["loss"]):
             if not np.isfinite(numbers).all():
                 msg = f"{dataset}, seed {seed}: a value is not finite."
@@ -130,13 +132,26 @@ def scanvi(adata: ad.AnnData, dataset: str, seed: int) -> Found:
 
 
 ARMS: dict[str, Callable[..., Found]] = {
-    "semiaae:default": semiaae("default"),
+    "semiaae:default": semiaae("semiaae:default"),
     "semiaae:estimate": estimate,
-    "semiaae:paper": semiaae("paper"),
+    "semiaae:paper": semiaae("semiaae:paper"),
     "pca50_logistic": classifier(lambda n_labeled: LogisticRegression(max_iter=1000)),
     "pca50_knn": classifier(lambda n_labeled: KNeighborsClassifier(min(5, n_labeled), weights="distance")),
     "scanvi": scanvi,
 }
+PARTS = {
+    "teacher": "guided=False",
+    "adversary": "adversarial_weight=0.0",
+    # without it, a phase of its own trains nothing
+    "likelihood": "reconstruction_weight=0.0,pretraining_fraction=0.0",
+}
+"""Parts of the default recipe, and how each is left out."""
+ABLATIONS = {
+    "without " + ", ".join(left_out): "semiaae:default:" + ",".join(PARTS[part] for part in left_out)
+    for n_parts in range(1, len(PARTS) + 1)
+    for left_out in combinations(PARTS, n_parts)
+}
+ARMS |= {name: semiaae(arm) for name, arm in ABLATIONS.items()}
 
 
 def labeled_cells(truth: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -223,12 +238,15 @@ def table(results: pd.DataFrame, score: str, by: list[str]) -> str:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=[arm for arm in ARMS if arm not in ABLATIONS])
+    parser.add_argument("--ablation", action="store_true", help="the default recipe without each set of its parts")
     parser.add_argument("--fractions", nargs="+", type=float, default=[0.2, 0.05, 0.01])
     parser.add_argument("--noise", nargs="+", choices=["none", "uniform", "closest"], default=["none"])
     parser.add_argument("--novel", action="store_true")
     parser.add_argument("--out", type=Path, required=True, help="csv to which rows are appended")
     args = parse(parser)
+    if args.ablation:
+        args.arms = ["semiaae:default", *ABLATIONS]
     if args.novel:
         args.datasets = [name for name in args.datasets if name in ("pbmc_sorted", "pollen", "mouse_bladder")]
         args.fractions = args.fractions[:1]
