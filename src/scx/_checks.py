@@ -1,7 +1,7 @@
 """Checks of what a user passes in: fail before anything is trained or written, and say what to do next."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ._keys import Keys
+from ._keys import Field, Keys
 
 MIN_CELLS = 10
 """Fewer cells than this are no sample that a network can be trained on."""
+MAX_NAME_BYTES = 255
+"""Longest name of a file, as which zarr keeps a field."""
 MIN_GENES = 5
 """Fewer genes than this leave nothing to embed."""
 MAX_LOG_VALUE = 20.0
@@ -194,18 +196,34 @@ def check_arguments(name: str, passed: Any, allowed: Iterable[str]) -> None:
         raise TypeError(msg)
 
 
-def check_key_added(adata: AnnData, keys: Keys) -> None:
-    """Raise if `key_added` is no name, or names fields that scx did not write."""
-    if not isinstance(keys.key_added, str) or not keys.key_added.strip():
-        msg = f"`key_added` must be a non-empty string, got {keys.key_added!r}."
-        raise ValueError(msg)
-    previous = adata.uns.get(keys.uns)
-    if isinstance(previous, Mapping) and "scx_version" in previous:
-        return
-    taken = [f"adata.{where}[{name!r}]" for where, name in keys.everything if name in getattr(adata, where)]
+def check_key_added(adata: AnnData, keys: Keys, written: Collection[Field]) -> None:
+    """Raise if h5ad or zarr could not hold a name made from `key_added`, or a field to be `written` is there that scx did not write."""
+    key: Any = keys.key_added
+    if not isinstance(key, str):
+        msg = f"`key_added` must be a string, got {key!r}."
+        raise TypeError(msg)
+    longest = max(len(name.encode(errors="replace")) for _, name in keys.everything)
+    for is_wrong, what in (
+        (not key.strip(), "must not be empty"),
+        (key != key.strip(), "must not begin or end with a blank"),
+        (not key.isprintable(), "must not hold line breaks, tabs or other characters that cannot be printed"),
+        (bool(set(key) & set("/\\")), "must not hold a slash, which h5ad and zarr take for the end of a folder's name"),
+        (key.startswith((".", "__")) or key in {"_index", "zarr.json"}, "is a name that h5ad or zarr use themselves"),
+        (key == adata.obs.index.name, "is the name of the index of `adata.obs`"),
+        (longest > MAX_NAME_BYTES, f"is too long: with what is appended it takes {longest} of {MAX_NAME_BYTES} bytes"),
+    ):
+        if is_wrong:
+            msg = f'`key_added={key if len(key) < 50 else key[:50] + "…"!r}` {what}. Pass another `key_added`, such as "clusters".'
+            raise ValueError(msg)
+    own = keys.recorded(adata.uns)
+    taken = [
+        f"adata.{where}[{name!r}]"
+        for where, name in written
+        if (where, name) not in own and name in getattr(adata, where)
+    ]
     if taken:
         msg = (
-            f"`key_added={keys.key_added!r}` would overwrite {', '.join(taken)}, which scx did not write. "
+            f"`key_added={key!r}` would overwrite {', '.join(taken)}, which scx did not write under this name. "
             "Pass another `key_added`, or delete them first."
         )
         raise ValueError(msg)

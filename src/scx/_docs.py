@@ -30,7 +30,8 @@ n_runs
     Train so many times from different seeds, and return the consensus of the clusters as :func:`scx.tl.consensus` finds it.
     Takes so many times as long.
 key_added
-    Name under which results are written.
+    Name under which results are written. What an earlier run wrote under it is replaced; fields that scx did not write are never
+    overwritten or deleted.
 rng
     Seed, or generator to draw seeds from. The same seed gives the same result on the same machine, bit by bit on a CPU.
     The global random state is left as it was.
@@ -65,7 +66,8 @@ None if ``copy=False``, else the annotated copy. Sets the following fields:
     ``adata.uns[key_added]["snapshots"]``; those that early stopping left out are missing.
 ``adata.uns[key_added]`` : dict
     ``params``, ``history`` (each loss by epoch), ``phases`` (their first epochs, where there are several), ``n_clusters`` (``chosen``, ``reason``, and where k was not given the curves
-    ``stability``, ``separation``, ``score`` over the numbers ``tried``), ``cluster`` (the algorithm used), ``scx_version``."""
+    ``stability``, ``separation``, ``score`` over the numbers ``tried``), ``cluster`` (the algorithm used), ``fields`` (what was written to
+    ``obs`` and ``obsm``, which the next run under this name replaces or deletes), ``scx_version``."""
 
 RAISES = """\
 ValueError, TypeError

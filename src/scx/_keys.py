@@ -1,6 +1,11 @@
 """Every name under which scx writes to an AnnData. Nobody else builds a key."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+type Field = tuple[str, str]
+"""Attribute of an AnnData, ``"obs"``, ``"obsm"`` or ``"uns"``, and a name within it."""
 
 SIZE_FACTOR = "_scx_size_factor"
 """Column of the working AnnData's ``obs`` with the total counts of each cell over all genes."""
@@ -59,17 +64,38 @@ class Keys:
         """Entry of ``uns``: how the result came about."""
         return self.key_added
 
+    def written(
+        self,
+        *,
+        confidence: bool = False,
+        agreement: bool = False,
+        prediction: bool = False,
+        embedding: bool = False,
+        snapshots: bool = False,
+    ) -> tuple[Field, ...]:
+        """Fields that a call writes which has clusters and what else is named, the record in ``uns`` last."""
+        fields = {
+            ("obs", self.clusters): True,
+            ("obs", self.confidence): confidence,
+            ("obs", self.agreement): agreement,
+            ("obs", self.prediction): prediction,
+            ("obsm", self.proba): prediction,
+            ("obsm", self.embedding): embedding,
+            ("obsm", self.snapshot_embeddings): snapshots,
+            ("obsm", self.snapshot_clusters): snapshots,
+            ("uns", self.uns): True,
+        }
+        return tuple(field for field, is_written in fields.items() if is_written)
+
     @property
-    def everything(self) -> tuple[tuple[str, str], ...]:
-        """All fields that a call may write: attribute of the AnnData and name within it."""
-        return (
-            ("obs", self.clusters),
-            ("obs", self.confidence),
-            ("obs", self.agreement),
-            ("obs", self.prediction),
-            ("obsm", self.embedding),
-            ("obsm", self.proba),
-            ("obsm", self.snapshot_embeddings),
-            ("obsm", self.snapshot_clusters),
-            ("uns", self.uns),
-        )
+    def everything(self) -> tuple[Field, ...]:
+        """All fields that a call may write."""
+        return self.written(confidence=True, agreement=True, prediction=True, embedding=True, snapshots=True)
+
+    def recorded(self, uns: Mapping[str, Any]) -> set[Field]:
+        """Return the fields that an earlier call wrote, as its record in ``uns`` lists them; none where scx made no such record."""
+        record = uns.get(self.uns)
+        if not isinstance(record, Mapping) or "scx_version" not in record:
+            return set()
+        listed = record.get("fields", {})
+        return {("uns", self.uns), *((where, str(name)) for where in ("obs", "obsm") for name in listed.get(where, ()))}

@@ -62,7 +62,6 @@ def fit_and_annotate(
 
     # 1. check
     _checks.check_anndata(adata)
-    _checks.check_key_added(adata, keys)
     _checks.check_layer(adata, layer)
     labels = _checks.check_given_labels(adata, labels_key, unlabeled_category, keys)
     _checks.check_n_clusters(n_clusters, adata.n_obs, n_types=0 if labels is None else len(labels.categories))
@@ -81,6 +80,14 @@ def fit_and_annotate(
             _checks.check_positive_int(name, value, minimum=minimum)
     _checks.check_arguments("model_kwargs", model_kwargs, chosen.module)
     _checks.check_arguments("train_kwargs", train_kwargs, _train_arguments(model_cls))
+    written = keys.written(
+        confidence=True,
+        agreement=n_runs > 1,
+        prediction=labels_key is not None,
+        embedding=True,
+        snapshots="snapshot_epochs" in (train_kwargs or {}),
+    )
+    _checks.check_key_added(adata, keys, written)
     _checks.check_rng(rng)
     _checks.check_devices(accelerator, devices)
     _checks.check_model_dir(model_dir)
@@ -182,7 +189,7 @@ def cluster_and_annotate(
     """Check, cluster, write: the walk from an embedding on. Arguments are those of :func:`scx.tl.cluster`."""
     keys = Keys(key_added)
     _checks.check_anndata(adata, min_vars=0)
-    _checks.check_key_added(adata, keys)
+    _checks.check_key_added(adata, keys, keys.written(confidence=True))
     _checks.check_n_clusters(n_clusters, adata.n_obs)
     _checks.check_choice("method", method, CLUSTER_METHODS)
     _checks.check_rng(rng)
@@ -205,7 +212,7 @@ def agree_and_annotate(
     """Check, find the consensus, write. Arguments are those of :func:`scx.tl.consensus`."""
     own = Keys(key_added)
     _checks.check_anndata(adata, min_vars=0)
-    _checks.check_key_added(adata, own)
+    _checks.check_key_added(adata, own, own.written(agreement=True))
     _checks.check_n_clusters(n_clusters, adata.n_obs)
     _checks.check_rng(rng)
     keys = _checks.check_several("keys", keys)

@@ -1,6 +1,6 @@
 """The only place that writes to the user's AnnData, after everything else succeeded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from . import __version__
 from ._cluster import Clustering
-from ._keys import Keys
+from ._keys import Field, Keys
 
 
 def write(
@@ -22,7 +22,9 @@ def write(
     embedding: NDArray[np.float32] | None = None,
     snapshots: Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None,
 ) -> None:
-    """Write clusters, what else is known of the cells, and the record of the run; what only an earlier run told is removed.
+    """Write clusters, what else is known of the cells, and the record of the run; stale fields of an earlier run are deleted.
+
+    Stale are those that the earlier record lists as written and this run does not write, but for the embedding.
 
     Parameters
     ----------
@@ -41,48 +43,74 @@ def write(
         none were taken.
     """
     names = clustering.names or [str(label) for label in range(clustering.n_clusters)]
-    fields: dict[tuple[str, str], Any] = {
-        ("obs", keys.clusters): _categorical(clustering.labels, names),
-        ("obs", keys.confidence): clustering.confidence,
-        ("obs", keys.agreement): clustering.agreement,
-        ("obs", keys.prediction): None,
-        ("obsm", keys.proba): None,
-        ("obsm", keys.snapshot_embeddings): None,
-        ("obsm", keys.snapshot_clusters): None,
-    }
-    told = dict(clustering.info)
+    fields: dict[Field, Any] = {("obs", keys.clusters): _categorical(clustering.labels, names)}
+    about = dict(clustering.info)
+    if clustering.confidence is not None:
+        fields["obs", keys.confidence] = clustering.confidence
+    if clustering.agreement is not None:
+        fields["obs", keys.agreement] = clustering.agreement
     if (prediction := clustering.prediction) is not None:
         fields["obs", keys.prediction] = _categorical(prediction.proba.argmax(axis=1), prediction.types)
         fields["obsm", keys.proba] = prediction.proba
-        told |= {"types": prediction.types, **prediction.info}
+        about |= {"types": prediction.types, **prediction.info}
     if embedding is not None:
         fields["obsm", keys.embedding] = embedding
     if snapshots:
         embeddings, labels = zip(*snapshots.values(), strict=True)
         fields["obsm", keys.snapshot_embeddings] = np.stack(embeddings, axis=1)
         fields["obsm", keys.snapshot_clusters] = np.stack(labels, axis=1).astype(np.int32)
-        told["snapshots"] = list(snapshots)
-    for (where, name), values in fields.items():
-        held = getattr(adata, where)
-        if values is not None:
-            held[name] = values
-        elif name in held:
-            del held[name]
-    adata.uns[keys.uns] = _plain({**record, **told, "scx_version": __version__})
+        about["snapshots"] = list(snapshots)
+    earlier = {field for field in keys.recorded(adata.uns) if field[1] in getattr(adata, field[0])}
+    # An embedding is worth keeping where only its clusters are found anew.
+    kept = earlier & {("obsm", keys.embedding)}
+    stale = earlier - kept - fields.keys()
+    listed = {
+        where: [name for at, name in (*fields, *(kept - fields.keys())) if at == where] for where in ("obs", "obsm")
+    }
+    about["fields"] = {where: written for where, written in listed.items() if written}
+    fields["uns", keys.uns] = plain({**record, **about, "scx_version": __version__})
+    _set(adata, fields, stale - {("uns", keys.uns)})
+
+
+def _set(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[Field]) -> None:
+    """Set fields and delete stale ones: all of it, or nothing if any of it fails."""
+    before = {"obs": adata.obs.copy(deep=False), "obsm": dict(adata.obsm), "uns": dict(adata.uns)}
+    try:
+        for (where, name), values in fields.items():
+            getattr(adata, where)[name] = values
+        for where, name in stale:
+            del getattr(adata, where)[name]
+    except BaseException:
+        for where, held in before.items():
+            setattr(adata, where, held)
+        raise
 
 
 def _categorical(codes: NDArray, names: Sequence[str]) -> "pd.Categorical[Any]":
     return pd.Categorical.from_codes(codes, categories=pd.Index(list(names)))
 
 
-def _plain(value: Any) -> Any:
-    """Turn nested settings into what h5ad and zarr store: no None, no tuples, no numpy scalars."""
+def plain(value: Any) -> Any:
+    """Turn nested settings into what h5ad and zarr store: dicts of numbers, text, and arrays of these; no None.
+
+    Other objects, such as callbacks, become their text.
+    """
     if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items() if entry is not None}
-    if isinstance(value, list | tuple):
-        return np.asarray(value)
+        return {_text(name).replace("/", "|"): plain(entry) for name, entry in value.items() if entry is not None}
     if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, str | bool | int | float | np.ndarray):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        return value if value.dtype.kind in "biufU" else plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        entries = [plain(entry) for entry in value]
+        if all(isinstance(entry, bool | int | float) for entry in entries):
+            return np.asarray(entries)
+        return np.asarray([_text(entry) for entry in entries], dtype=str)
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
         return value
-    return str(value)
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    """Return text that can be stored: no half of a surrogate pair, no NUL."""
+    return str(value).encode(errors="backslashreplace").decode().replace("\0", "\\0")

@@ -61,7 +61,7 @@ def cluster(
         whatever the algorithm: :math:`(1 + d_{i l_i}^2 / s^2)^{-2} / \sum_c (1 + d_{ic}^2 / s^2)^{-2}`, with the distance
         :math:`d_{ic}` to the mean of cluster c, and half the root mean square distance from the overall mean, s.
     ``adata.uns[key_added]`` : dict
-        ``params``, ``cluster``, ``n_cells_fitted`` (cells the algorithm was fitted on), ``scx_version``, and ``n_clusters``: the
+        ``params``, ``cluster``, ``n_cells_fitted`` (cells the algorithm was fitted on), ``fields`` (what was written), ``scx_version``, and ``n_clusters``: the
         number ``chosen``, the ``reason``, and the curves ``stability``, ``separation``, ``score`` over the numbers ``tried``.
 
     Raises
