@@ -1,8 +1,9 @@
 """Checks of what a user passes in: fail before anything is trained or written, and say what to do next."""
 
+import reprlib
 import warnings
 from collections.abc import Collection, Iterable, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ MAX_LOG_VALUE = 20.0
 """Largest value that logarithms of expression take: log2 of one million (counts per million of a single gene)."""
 
 
+def shown(value: Any) -> str:
+    """Return what a message shows of a value: no more than a line."""
+    return (
+        reprlib.repr(value)
+        if isinstance(value, str | bytes | Real | list | tuple | dict | None)
+        else f"an object of type {type(value).__name__}"
+    )
+
+
 def check_anndata(adata: Any, *, min_obs: int = MIN_CELLS, min_vars: int = MIN_GENES) -> None:
     """Raise unless `adata` is an AnnData with at least `min_obs` cells and `min_vars` genes."""
     if not isinstance(adata, AnnData):
@@ -37,11 +47,14 @@ def check_anndata(adata: Any, *, min_obs: int = MIN_CELLS, min_vars: int = MIN_G
         raise ValueError(msg)
 
 
-def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise unless `value` is one of the named `choices`."""
-    choices = list(choices)
+    listed = ", ".join(map(repr, choices))
+    if not isinstance(value, str):
+        msg = f"`{name}` must be one of {listed}, got {shown(value)}."
+        raise TypeError(msg)
     if value not in choices:
-        msg = f"Unknown `{name}`: {value!r}. Choose one of {', '.join(map(repr, choices))}."
+        msg = f"Unknown `{name}`: {value!r}. Choose one of {listed}."
         raise ValueError(msg)
 
 
@@ -185,15 +198,23 @@ def check_devices(accelerator: str, devices: int | list[int] | str) -> None:
 
 
 def check_arguments(name: str, passed: Any, allowed: Iterable[str]) -> None:
-    """Raise if the keyword arguments `passed` on under `name` hold one that is not `allowed`."""
+    """Raise if the keyword arguments `passed` on under `name`, or by themselves where it is empty, hold one not `allowed`."""
     if passed is not None and not isinstance(passed, Mapping):
         msg = f"`{name}` must be a dict of keyword arguments, got {type(passed).__name__}."
         raise TypeError(msg)
     allowed = sorted(allowed)
-    unknown = sorted(set(passed or ()) - set(allowed))
+    unknown = [str(entry) for entry in passed or () if entry not in allowed]
     if unknown:
-        msg = f"Unknown entries of `{name}`: {', '.join(unknown)}. Known are {', '.join(allowed)}."
+        msg = f"Unknown {f'entries of `{name}`' if name else 'arguments'}: {', '.join(unknown)}. Known are {', '.join(allowed)}."
         raise TypeError(msg)
+
+
+def check_agreement(name: str, options: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    """Raise if the `options` passed under `name` say otherwise than arguments of the same name."""
+    for argument, value in arguments.items():
+        if argument in options and options[argument] != value:
+            msg = f"`{argument}={value}` contradicts `{name}[{argument!r}]={options[argument]}`. Pass one of them."
+            raise ValueError(msg)
 
 
 def check_key_added(adata: AnnData, keys: Keys, written: Collection[Field]) -> None:

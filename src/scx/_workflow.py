@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +77,15 @@ def fit_and_annotate(
     ):
         if value is not None:
             _checks.check_positive_int(name, value, minimum=minimum)
-    _checks.check_arguments("model_kwargs", model_kwargs, chosen.module)
-    _checks.check_arguments("train_kwargs", train_kwargs, _train_arguments(model_cls))
+    # A method that needs the number of clusters, or lets the dimensions be chosen, has them among its recipe's arguments.
+    asked = {"n_clusters": n_clusters, "n_latent": n_latent}
+    asked = {name: value for name, value in asked.items() if value is not None and name in chosen.module}
+    module_kwargs = model_cls.check_module(model_kwargs, "model_kwargs", known=chosen.module)
+    _checks.check_agreement("model_kwargs", module_kwargs, asked)
+    module_kwargs |= model_cls.check_module(asked)
+    _checks.check_n_clusters(module_kwargs.get("n_clusters"), adata.n_obs)
+    _checks.check_arguments("train_kwargs", train_kwargs, model_cls.train_arguments())
+    model_cls.check_training(**(train_kwargs or {}))
     written = keys.written(
         confidence=True,
         agreement=n_runs > 1,
@@ -104,10 +110,6 @@ def fit_and_annotate(
     if labels is not None:
         working.obs[LABELS] = labels
         registered |= {"labels_key": LABELS, "unlabeled_category": ""}
-    # A method that needs the number of clusters, or lets the dimensions be chosen, has them among its recipe's arguments.
-    asked = {"n_clusters": n_clusters, "n_latent": n_latent}
-    asked = {name: value for name, value in asked.items() if value is not None and name in chosen.module}
-    module_kwargs: dict[str, Any] = {**asked, **(model_kwargs or {})}
     trainer = {"accelerator": accelerator, "devices": devices, **(train_kwargs or {})}
 
     seeds = spawn_seeds(rng, 2 * n_runs + 1)  # two for each run, one for their consensus
@@ -276,17 +278,6 @@ def _log_finished(start: Any, keys: Keys, clustering: Clustering, *further: str)
         added.append(f"{keys.agreement!r}, agreement of the clusterings on each cell (adata.obs)")
     added += [*further, f"{keys.uns!r}, how it came about (adata.uns)"]
     logg.info("    finished", time=start, deep="\n    ".join(["added", *added]))
-
-
-def _train_arguments(model_cls: "type[DeepClusteringModel]") -> set[str]:
-    """Names that `train_kwargs` may hold: those of ``train`` and of the trainers behind it, less what has its own parameter."""
-    from lightning.pytorch import Trainer as LightningTrainer
-    from scvi.train import Trainer
-
-    names = {
-        name for function in (model_cls.train, Trainer, LightningTrainer) for name in signature(function).parameters
-    }
-    return names - {"self", "kwargs", "trainer_kwargs", "max_epochs", "batch_size", "accelerator", "devices"}
 
 
 @contextmanager

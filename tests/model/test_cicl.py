@@ -1,5 +1,7 @@
 """CICL: its equations, each against loops written from the article, in float64."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -269,12 +271,13 @@ def test_number_of_clusters_is_handed_to_the_model(pbmc, monkeypatch):
     asked = []
     original = CICLModule.__init__
 
+    @functools.wraps(original)
     def spy(self, *args, **kwargs):
         asked.append(kwargs["n_clusters"])
         original(self, *args, **kwargs)
 
     monkeypatch.setattr(CICLModule, "__init__", spy)
-    for n_clusters, kwargs in ((4, {}), (None, {}), (4, {"model_kwargs": {"n_clusters": 7}})):
+    for n_clusters, kwargs in ((4, {}), (None, {}), (None, {"model_kwargs": {"n_clusters": 7}})):
         scx.tl.cicl(pbmc, n_clusters, max_epochs=1, **kwargs)
     assert asked == [4, CICL.recipes["default"].module["n_clusters"], 7]
 

@@ -1,14 +1,16 @@
 """What the models share on top of scvi-tools."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from inspect import signature
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from anndata import AnnData
+from lightning.pytorch import Trainer as LightningTrainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from scvi import REGISTRY_KEYS
@@ -16,11 +18,13 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import LayerField, NumericalObsField
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 from scvi.module.base import BaseModuleClass, auto_move_data
+from scvi.train import Trainer
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from scx._checks import check_epochs
+from scx._checks import check_arguments, check_choice, check_epochs, check_n_clusters, shown
 from scx._cluster import Clustering, cluster
+from scx._options import Count, Range, check_option, check_options
 from scx._types import typed
 
 from ._normalize import LogNormalize
@@ -29,6 +33,8 @@ from ._stopping import EARLY_STOPPING, Instability
 
 INFERENCE_BATCH_SIZE = 4096
 """Cells per batch where nothing is trained."""
+BatchSize = Annotated[int, Range(2)]
+"""Cells per training step."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +130,54 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         recipe: str = "default",
         **module_kwargs: Any,
     ) -> None:
+        check_choice("recipe", recipe, self.recipes)
+        options = self.check_module(module_kwargs)
         super().__init__(adata, registry)
-        self.module = self._module_cls(self.summary_stats.n_vars, **{**self.recipes[recipe].module, **module_kwargs})
+        check_n_clusters(options.get("n_clusters"), self.summary_stats.n_cells)
+        self.module = self._module_cls(self.summary_stats.n_vars, **{**self.recipes[recipe].module, **options})
         self.recipe_ = recipe
         self.snapshots = {}
         self._model_summary_string = f"{type(self).__name__} model with recipe {recipe!r}"
         self.init_params_ = self._get_init_params(locals())
+
+    @classmethod
+    def check_module(cls, options: Any, name: str = "", known: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return checked arguments of the module; parameters are those of :func:`scx._options.check_options`."""
+        return check_options(name, options, cls._module_cls, known)
+
+    @classmethod
+    def check_training(
+        cls,
+        *,
+        max_epochs: Any = None,
+        batch_size: Any = None,
+        plan_kwargs: Any = None,
+        early_stopping: Any = False,
+        callbacks: Any = (),
+        **others: Any,
+    ) -> dict[str, Any]:
+        """Return checked arguments of :meth:`train` by name; raise if one cannot be used, before anything is computed."""
+        if isinstance(callbacks, Callback) or not (
+            isinstance(callbacks, Sequence) and all(isinstance(callback, Callback) for callback in callbacks)
+        ):
+            msg = f"`callbacks` must be a list of callbacks of Lightning, got {shown(callbacks)}."
+            raise TypeError(msg)
+        check_arguments("", others, cls.train_arguments())
+        return {
+            "max_epochs": check_option("max_epochs", max_epochs, Count | None),
+            "batch_size": check_option("batch_size", batch_size, BatchSize | None),
+            "plan_kwargs": check_options("plan_kwargs", plan_kwargs, cls._training_plan_cls),
+            "early_stopping": check_option("early_stopping", early_stopping, bool),
+            "callbacks": callbacks,
+            **others,
+        }
+
+    @classmethod
+    def train_arguments(cls) -> set[str]:
+        """Return the names that :meth:`train` takes and passes on, less those that the methods have as their own."""
+        functions = (cls.train, Trainer, LightningTrainer)
+        names = {name for function in functions for name in signature(function).parameters}
+        return names - {"self", "kwargs", "trainer_kwargs", "max_epochs", "batch_size", "accelerator", "devices"}
 
     @classmethod
     @typed
@@ -203,6 +251,15 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         **trainer_kwargs
             Arguments of :class:`scvi.train.Trainer`.
         """
+        checked = self.check_training(
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            plan_kwargs=plan_kwargs,
+            early_stopping=early_stopping,
+            callbacks=callbacks,
+            **trainer_kwargs,
+        )
+        max_epochs, batch_size = checked["max_epochs"], checked["batch_size"]
         recipe = self.recipes[self.recipe_].train
         n_obs = self.adata.n_obs
         batch_size = min(batch_size or recipe["batch_size"], n_obs)
@@ -231,8 +288,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
             shuffle_set_split=False,
             batch_size=batch_size,
             datasplitter_kwargs={"drop_last": drop_last, **self._splitter_kwargs()},
-            plan_kwargs={**recipe["plan_kwargs"], **(plan_kwargs or {})},
-            early_stopping=early_stopping,
+            plan_kwargs={**recipe["plan_kwargs"], **checked["plan_kwargs"]},
+            early_stopping=checked["early_stopping"],
             callbacks=callbacks,
             **trainer_kwargs,
         )

@@ -1,8 +1,8 @@
 """CICL: Jiang, Wang, Guan & Zhou, arXiv:2312.16600 (2023). Equation numbers are those of the article."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -13,6 +13,8 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from scx._options import Noise, Positive, Range, Rate, Temperature, Weight, Width
 
 from ._base import DeepClusteringModule, Recipe
 from ._losses import cluster_aware, nt_xent, student_t
@@ -73,21 +75,21 @@ class CICLModule(DeepClusteringModule):
         self,
         n_genes: int,
         *,
-        n_clusters: int,
-        n_latent: int | None,
-        n_layers: int,
-        n_heads: int,
-        n_hidden: int,
-        n_projection: Sequence[int],
+        n_clusters: Annotated[int, Range(2)],
+        n_latent: Width | None,
+        n_layers: Annotated[int, Range(1, 100)],
+        n_heads: Annotated[int, Range(1, 1000)],
+        n_hidden: Width,
+        n_projection: tuple[Width, Width],
         attention: Literal["cell", "batch"],
-        n_neighbors: int,
-        noise: float,
-        mask_rate: float,
+        n_neighbors: Annotated[int, Range(0, 1000)],
+        noise: Noise,
+        mask_rate: Rate,
         pseudo_labels: Literal["minibatch", "epoch"],
-        cluster_weight: float,
-        temperature: float,
-        alpha: float,
-        max_value: float | None,
+        cluster_weight: Weight,
+        temperature: Temperature,
+        alpha: Positive,
+        max_value: Positive | None,
     ) -> None:
         super().__init__()
         self.n_clusters = n_clusters

@@ -1,12 +1,14 @@
 """contrastive-sc: Ciortan & Defrance, BMC Bioinformatics 22:280 (2021)."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from scvi.module.base import auto_move_data
 from torch import Tensor
 from torch.nn import functional as F
+
+from scx._options import Positive, Range, Rate, Temperature, Width
 
 from ._base import DeepClusteringModule, Recipe
 from ._losses import nt_xent
@@ -41,12 +43,12 @@ class ContrastiveModule(DeepClusteringModule):
         self,
         n_genes: int,
         *,
-        n_hidden: Sequence[int],
-        n_latent: int,
-        n_neighbors: int,
-        mask_rate: float,
-        temperature: float,
-        max_value: float | None,
+        n_hidden: Sequence[Width],
+        n_latent: Width,
+        n_neighbors: Annotated[int, Range(0, 1000)],
+        mask_rate: Rate,
+        temperature: Temperature,
+        max_value: Positive | None,
     ) -> None:
         super().__init__()
         self.n_neighbors = n_neighbors

@@ -1,7 +1,7 @@
 """ScInfoVAE: Pan, Long & Pan, BioData Mining 16:17 (2023)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -14,6 +14,7 @@ from scvi.module.base import auto_move_data
 from torch import Tensor, nn
 
 from scx._cluster import cluster
+from scx._options import Count, LearningRate, Noise, Positive, Range, Share, Weight, Width
 from scx._types import typed
 
 from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
@@ -74,20 +75,23 @@ class InfoVAEModule(DeepClusteringModule):
         self,
         n_genes: int,
         *,
-        n_hidden: Sequence[int],
-        n_latent: int,
-        n_clusters: int | None,
-        likelihood: str,
-        dispersion: str,
-        alpha: float,
-        lambda_: float,
-        gamma: float,
-        kernel: str,
+        n_hidden: Sequence[Width],
+        n_latent: Width,
+        n_clusters: Annotated[int, Range(2)] | None,
+        likelihood: Literal["zinb", "gaussian"],
+        dispersion: Literal["gene", "gene-cell"],
+        alpha: Share,
+        lambda_: Weight,
+        gamma: Weight,
+        kernel: Literal["imq", "rbf"],
         batch_norm: bool,
-        noise: float,
-        max_value: float | None,
+        noise: Noise,
+        max_value: Positive | None,
     ) -> None:
         super().__init__()
+        if alpha + lambda_ < 1:
+            msg = f"`alpha + lambda_` must be at least 1, got {alpha:g} + {lambda_:g}: less drives the embedding away from the prior."
+            raise ValueError(msg)
         self.n_clusters = n_clusters
         self.likelihood = likelihood
         self.alpha = alpha
@@ -195,10 +199,10 @@ class TwoPhasePlan(EpochPlan):
         self,
         module: InfoVAEModule,
         *,
-        lr: float,
-        clustering_lr: float,
-        clustering_fraction: float,
-        refresh_interval: int,
+        lr: LearningRate,
+        clustering_lr: LearningRate,
+        clustering_fraction: Share,
+        refresh_interval: Count,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, lr=lr, **kwargs)

@@ -9,6 +9,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from scx._options import Count, LearningRate, Share
+
 from ._base import DeepClusteringModule
 
 
@@ -36,10 +38,10 @@ class EpochPlan(pl.LightningModule):
         self,
         module: DeepClusteringModule,
         *,
-        lr: float,
-        weight_decay: float = 0.0,
+        lr: LearningRate,
+        weight_decay: Share = 0.0,
         schedule: Literal["constant", "cosine"] = "constant",
-        schedule_epochs: int | None = None,
+        schedule_epochs: Count | None = None,
     ) -> None:
         super().__init__()
         self.module = module

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from scx._checks import check_in, given_labels
 from scx._cluster import Clustering, Prediction, cluster, named_after, new_names
 from scx._n_clusters import given
+from scx._options import Count, LearningRate, Noise, Positive, Range, Rate, Share, Weight, Width
 from scx._types import typed
 
 from ._base import DeepClusteringModel, DeepClusteringModule, Recipe
@@ -77,21 +78,21 @@ class SemiAAEModule(DeepClusteringModule):
         self,
         n_genes: int,
         *,
-        n_types: int,
-        n_hidden: Sequence[int],
-        n_latent: int,
-        n_decoder: Sequence[int],
-        n_discriminator: Sequence[int],
-        dispersion: str,
+        n_types: Annotated[int, Range(0)],
+        n_hidden: Sequence[Width],
+        n_latent: Width,
+        n_decoder: Sequence[Width],
+        n_discriminator: Sequence[Width],
+        dispersion: Literal["gene", "gene-cell"],
         batch_norm: bool,
-        noise: float,
-        input_dropout: float,
-        dropout: float,
-        reconstruction_weight: float,
-        classification_weight: float,
-        adversarial_weight: float,
+        noise: Noise,
+        input_dropout: Rate,
+        dropout: Rate,
+        reconstruction_weight: Weight,
+        classification_weight: Weight,
+        adversarial_weight: Weight,
         guided: bool,
-        max_value: float | None,
+        max_value: Positive | None,
     ) -> None:
         super().__init__()
         self.n_types = n_types
@@ -198,12 +199,12 @@ class AdversarialPlan(EpochPlan):
         self,
         module: SemiAAEModule,
         *,
-        lr: float,
-        training_lr: float,
-        optimizer: str,
-        pretraining_fraction: float,
-        discriminator_lr: float,
-        discriminator_interval: int,
+        lr: LearningRate,
+        training_lr: LearningRate,
+        optimizer: Literal["adam", "adadelta"],
+        pretraining_fraction: Share,
+        discriminator_lr: LearningRate,
+        discriminator_interval: Count,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, lr=lr, **kwargs)
