@@ -29,7 +29,7 @@ def shown(value: Any) -> str:
     """Return what a message shows of a value: no more than a line."""
     return (
         reprlib.repr(value)
-        if isinstance(value, str | bytes | Real | list | tuple | dict | None)
+        if isinstance(value, str | bytes | Real | list | tuple | set | dict | None)
         else f"an object of type {type(value).__name__}"
     )
 

@@ -9,13 +9,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
-from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from ._checks import check_arguments, check_choice, shown
+from ._types import check_type
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,7 @@ def check_option(name: str, value: Any, annotation: Any) -> Any:
         check_choice(name, value, get_args(annotation))
         return str(value)
     if annotation is bool:
-        if not isinstance(value, bool | np.bool_):
-            msg = f"`{name}` must be True or False, got {shown(value)}."
-            raise TypeError(msg)
+        check_type(name, value, bool)
         return bool(value)
     if origin is Annotated:
         kind, allowed = get_args(annotation)
@@ -116,12 +114,9 @@ def check_option(name: str, value: Any, annotation: Any) -> Any:
 
 
 def _number(name: str, value: Any, kind: type, allowed: Range) -> Any:
-    wanted = "a whole number" if kind is int else "a number"
-    if isinstance(value, bool) or not isinstance(value, Integral if kind is int else Real):
-        msg = f"`{name}` must be {wanted}, got {shown(value)}."
-        raise TypeError(msg)
+    check_type(name, value, kind)
     if value not in allowed:
-        msg = f"`{name}` must be {wanted}, {allowed}; got {shown(value)}."
+        msg = f"`{name}` must be {'a whole number' if kind is int else 'a number'}, {allowed}; got {shown(value)}."
         raise ValueError(msg)
     return kind(value)
 

@@ -1,7 +1,6 @@
 """Arguments against the types in a signature: every public function refuses a wrong type in one way."""
 
 import inspect
-import reprlib
 from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from numbers import Integral, Real
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ._checks import check_anndata
+from ._checks import check_anndata, shown
 
 NAMES: dict[Any, tuple[str, str]] = {
     NoneType: ("None", "None"),
@@ -64,8 +63,7 @@ def check_type(name: str, value: Any, annotation: Any) -> None:
         check_anndata(value)  # says more of what else there is
     options = [_name(option) for option in _options(annotation)]
     wanted = " or ".join([", ".join(options[:-1]), options[-1]] if len(options) > 1 else options)
-    shown = reprlib.repr(value) if isinstance(value, str | bytes | Real | list | tuple | set | dict | None) else ""
-    msg = f"`{name}` must be {wanted}, got {shown or f'an object of type {type(value).__name__}'}."
+    msg = f"`{name}` must be {wanted}, got {shown(value)}."
     raise TypeError(msg)
 
 

@@ -204,7 +204,7 @@ def test_types_that_are_numbers(groups, dtype):
     names = [name for name in sorted(groups.obs["given"].unique()) if name != "Unknown"]
     numbers = groups.obs["given"].astype(str).map({"Unknown": -1} | {name: i for i, name in enumerate(names)})
     groups.obs["other"] = numbers.astype(float).astype("category") if dtype == "category" else numbers.astype(dtype)
-    unlabeled = {"float64": -1.0, "category": "-1.0"}.get(dtype, -1)
+    unlabeled = "-1.0" if dtype in ("float64", "category") else "-1"
     scx.tl.semiaae(groups, labels_key="other", unlabeled_category=unlabeled, max_epochs=1, n_top_genes=50)
     assert list(groups.uns["semiaae"]["types"]) == ["0", "1", "2", "3"]
 

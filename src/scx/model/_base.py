@@ -22,10 +22,10 @@ from scvi.train import Trainer
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from scx._checks import check_arguments, check_choice, check_epochs, check_n_clusters, shown
+from scx._checks import check_arguments, check_choice, check_epochs, check_n_clusters
 from scx._cluster import Clustering, cluster
 from scx._options import Count, Range, check_option, check_options
-from scx._types import typed
+from scx._types import check_type, typed
 
 from ._normalize import LogNormalize
 from ._snapshots import Snapshots
@@ -157,11 +157,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         **others: Any,
     ) -> dict[str, Any]:
         """Return checked arguments of :meth:`train` by name; raise if one cannot be used, before anything is computed."""
-        if isinstance(callbacks, Callback) or not (
-            isinstance(callbacks, Sequence) and all(isinstance(callback, Callback) for callback in callbacks)
-        ):
-            msg = f"`callbacks` must be a list of callbacks of Lightning, got {shown(callbacks)}."
-            raise TypeError(msg)
+        check_type("callbacks", callbacks, Sequence[Callback])
         check_arguments("", others, cls.train_arguments())
         return {
             "max_epochs": check_option("max_epochs", max_epochs, Count | None),
