@@ -103,9 +103,9 @@ def test_subset_and_missing_values():
 @pytest.mark.parametrize(
     ("kwargs", "match"),
     [
-        ({"labels_key": "type"}, "Unknown key 'type': `adata.obs` holds 'labels', 'clusters'"),
-        ({"cluster_keys": ["clusters", "x"]}, "Unknown key 'x'"),
-        ({"use_rep": "X_pca"}, "Unknown key 'X_pca': `adata.obsm` holds nothing"),
+        ({"labels_key": "type"}, "Unknown `labels_key`: 'type'. `adata.obs` holds 'labels', 'clusters'"),
+        ({"cluster_keys": ["clusters", "x"]}, "Unknown `cluster_keys`: 'x'"),
+        ({"use_rep": "X_pca"}, "Unknown `use_rep`: 'X_pca'. `adata.obsm` holds nothing"),
         ({"subset": np.zeros(6, dtype=bool)}, "`subset` keeps no cell"),
         ({"subset": np.arange(3)}, "`subset` must hold one True or False per cell, 6 in all"),
     ],

@@ -329,3 +329,76 @@ def _looks_like_counts(adata: AnnData, layer: str | None) -> bool:
     return bool(
         values.size and np.isfinite(values).all() and (values >= 0).all() and (values == np.round(values)).all()
     )
+
+
+# ----- values of plots and metrics
+
+
+def check_key(parameter: str, key: Any, where: str, held: Iterable[Any]) -> None:
+    """Raise unless `held`, the entries of ``adata.{where}``, has the `key` that was passed as `parameter`."""
+    held = list(held)
+    if key not in held:
+        msg = f"Unknown `{parameter}`: {key!r}. `adata.{where}` holds {', '.join(map(repr, held)) or 'nothing'}."
+        raise ValueError(msg)
+
+
+def check_column(adata: AnnData, parameter: str, key: str) -> pd.Series:
+    """Return the column of ``obs`` that was passed as `parameter`; raise unless there is one such, of plain values."""
+    check_key(parameter, key, "obs", adata.obs.columns)
+    column = adata.obs[key]
+    if isinstance(column, pd.DataFrame):
+        msg = (
+            f"`{parameter}={key!r}` is ambiguous: `adata.obs` has {column.shape[1]} columns of this name. Rename them."
+        )
+        raise ValueError(msg)
+    try:
+        pd.factorize(column)
+    except TypeError:
+        msg = f"`{parameter}={key!r}`: the values of `adata.obs[{key!r}]` are no categories. Turn them into strings."
+        raise ValueError(msg) from None
+    return column
+
+
+def check_representation(adata: AnnData, parameter: str, key: str) -> NDArray:
+    """Return the embedding in ``obsm`` that was passed as `parameter`; raise unless it is there, numeric and finite."""
+    check_key(parameter, key, "obsm", adata.obsm)
+    try:
+        return check_embedding(adata, key)
+    except ValueError as error:
+        msg = f"`{parameter}={key!r}` cannot be used. {error}"
+        raise ValueError(msg) from None
+
+
+def check_share(adata: AnnData, parameter: str, key: str) -> NDArray[np.float64]:
+    """Return a column of ``obs`` that belongs to the `parameter`; raise unless it holds numbers in [0, 1], NaN among them."""
+    column = check_column(adata, parameter, key)
+    values = column.to_numpy(dtype=float, na_value=np.nan) if pd.api.types.is_numeric_dtype(column) else np.array([2.0])
+    known = values[~np.isnan(values)]
+    if not known.size or known.min() < 0 or known.max() > 1:
+        msg = f"`{parameter}`: `adata.obs[{key!r}]` must hold numbers from 0 to 1. Compute it anew, or delete it."
+        raise ValueError(msg)
+    return values
+
+
+def check_curve(where: str, values: Any) -> None:
+    """Raise unless `values`, stored in ``adata`` at `where`, are numbers in one dimension."""
+    curve = np.asarray(values)
+    if curve.ndim != 1 or not curve.size or curve.dtype.kind not in "fiu":
+        msg = f"`adata.{where}` must hold numbers in one dimension. The record was changed: run the method behind `key` again."
+        raise ValueError(msg)
+
+
+def check_not_empty(parameter: str, value: Any) -> None:
+    """Raise if what was passed as `parameter` lists nothing: cells, rows, names."""
+    if isinstance(value, AnnData):
+        check_some_cells(value)
+    elif isinstance(value, Collection) and not isinstance(value, str | bytes) and len(value) == 0:
+        msg = f"`{parameter}` is empty. Give at least one entry."
+        raise ValueError(msg)
+
+
+def check_some_cells(adata: AnnData, n: int = 1) -> None:
+    """Raise unless `adata` has at least `n` cells."""
+    if adata.n_obs < n:
+        msg = f"`adata` has {adata.n_obs} cells; at least {n} are needed."
+        raise ValueError(msg)

@@ -70,28 +70,30 @@ def clustering_report(
     >>> scx.tl.contrastive(adata, n_clusters=10)
     >>> scx.metrics.clustering_report(adata, "bulk_labels", "contrastive", use_rep="X_contrastive")
     """
+    _checks.check_some_cells(adata)
+    _checks.check_not_empty("cluster_keys", cluster_keys)
+    _checks.check_rng(rng)
     cluster_keys = [cluster_keys] if isinstance(cluster_keys, str) else list(cluster_keys)
-    for key in [*cluster_keys, *([] if labels_key is None else [labels_key])]:
-        _checks.check_in("obs", key, adata.obs)
+    labels = None if labels_key is None else _checks.check_column(adata, "labels_key", labels_key)
+    clusterings = {key: _checks.check_column(adata, "cluster_keys", key) for key in cluster_keys}
+    embedding = None if use_rep is None else _checks.check_representation(adata, "use_rep", use_rep)
     chosen = _checks.check_subset(subset, adata.n_obs)
-    if use_rep is not None:
-        _checks.check_in("obsm", use_rep, adata.obsm)
     seed = int(np.random.default_rng(rng).integers(2**31 - 1))
 
     rows = {}
-    for key in cluster_keys:
-        scored = chosen & adata.obs[key].notna().to_numpy()
-        if labels_key is not None:
-            scored &= adata.obs[labels_key].notna().to_numpy()
+    for key, column in clusterings.items():
+        scored = chosen & column.notna().to_numpy()
+        if labels is not None:
+            scored &= labels.notna().to_numpy()
         if not scored.any():
             msg = f"No cell to score: none of the chosen cells has a value in both {labels_key!r} and {key!r}."
             raise ValueError(msg)
-        clusters = pd.factorize(adata.obs[key].to_numpy()[scored])[0]
+        clusters = pd.factorize(column.to_numpy()[scored])[0]
         row: dict[str, float] = {}
-        if labels_key is not None:
-            row |= _against_labels(pd.factorize(adata.obs[labels_key].to_numpy()[scored])[0], clusters)
-        if use_rep is not None:
-            row |= _shape(np.asarray(adata.obsm[use_rep])[scored], clusters, seed)
+        if labels is not None:
+            row |= _against_labels(pd.factorize(labels.to_numpy()[scored])[0], clusters)
+        if embedding is not None:
+            row |= _shape(embedding[scored], clusters, seed)
         rows[key] = row | {"n_clusters": len(np.unique(clusters)), "n_cells": len(clusters)}
     return pd.DataFrame.from_dict(rows, orient="index").astype({"n_clusters": int, "n_cells": int})
 

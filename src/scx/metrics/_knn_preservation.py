@@ -4,8 +4,9 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
+from scipy import sparse
 
-from scx._checks import check_positive_int, check_rng
+from scx import _checks
 from scx._types import typed
 
 WORKING_MEMORY = 128
@@ -62,15 +63,17 @@ def knn_preservation(
     >>> adata = sc.datasets.pbmc68k_reduced()
     >>> scx.metrics.knn_preservation(adata, "X_umap", reference="X_pca", k=[10, 100])
     """
-    check_rng(rng)
-    check_positive_int("max_cells", max_cells)
+    _checks.check_some_cells(adata, 2)
+    _checks.check_rng(rng)
+    _checks.check_positive_int("max_cells", max_cells)
     ks = np.atleast_1d(np.asarray(k))
     for value in ks:
-        check_positive_int("k", value, maximum=adata.n_obs - 1, why=" (the number of other cells)")
+        _checks.check_positive_int("k", value, maximum=adata.n_obs - 1, why=" (the number of other cells)")
+    representations = [_reference(adata, reference), _checks.check_representation(adata, "use_rep", use_rep)]
     n_sample = min(max_cells, adata.n_obs)
     sample = np.sort(np.random.default_rng(rng).choice(adata.n_obs, n_sample, replace=False))
     n_neighbors = int(ks.max())
-    kept, found = (_nearest(_representation(adata, name), sample, n_neighbors) for name in (reference, use_rep))
+    kept, found = (_nearest(points, sample, n_neighbors) for points in representations)
     # A neighbour common to both is kept at every k that both of its ranks are below.
     first_k = [
         np.maximum(*np.intersect1d(*pair, assume_unique=True, return_indices=True)[1:])
@@ -81,13 +84,19 @@ def knn_preservation(
     return preserved if np.ndim(k) else float(preserved[0])
 
 
-def _representation(adata: AnnData, name: str | None) -> Any:
-    if name is None:
-        return adata.X
-    if name not in adata.obsm:
-        msg = f"Unknown representation: {name!r}. `adata.obsm` holds {list(adata.obsm)}."
+def _reference(adata: AnnData, name: str | None) -> Any:
+    """Return the representation whose neighbours are to be kept; raise unless it is there and finite."""
+    if name is not None:
+        return _checks.check_representation(adata, "reference", name)
+    if adata.X is None:
+        msg = "`adata.X` is empty: pass as `reference` an entry of `adata.obsm`."
         raise ValueError(msg)
-    return adata.obsm[name]
+    values = adata.X.data if sparse.issparse(adata.X) else adata.X
+    if adata.isbacked or not np.isfinite(values).all():
+        what = "is on disk" if adata.isbacked else "holds values that are NaN or infinite"
+        msg = f"`adata.X` {what}. Pass as `reference` an entry of `adata.obsm`{', or use `adata.to_memory()`' * adata.isbacked}."
+        raise ValueError(msg)
+    return adata.X
 
 
 def _nearest(points: Any, sample: NDArray[np.int64], n_neighbors: int) -> NDArray[np.int64]:

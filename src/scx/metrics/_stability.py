@@ -26,18 +26,20 @@ def stability(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
 
     Raises
     ------
-    ValueError
-        If a key is unknown, or there are fewer than two.
+    ValueError, TypeError
+        If a key is unknown, there are fewer than two, or two of them share no cell.
     """
     from sklearn.metrics import adjusted_rand_score
 
+    _checks.check_some_cells(adata)
     keys = _checks.check_several("keys", keys)
-    for key in keys:
-        _checks.check_in("obs", key, adata.obs)
-    codes = [pd.factorize(adata.obs[key].to_numpy())[0] for key in keys]
+    codes = [pd.factorize(_checks.check_column(adata, "keys", key).to_numpy())[0] for key in keys]
     agreement = np.eye(len(keys))
     for i, first in enumerate(codes):
         for j, second in enumerate(codes[:i]):
             both = (first >= 0) & (second >= 0)
+            if not both.any():
+                msg = f"`keys`: no cell has a cluster in both {keys[j]!r} and {keys[i]!r}. Leave one of them out."
+                raise ValueError(msg)
             agreement[i, j] = agreement[j, i] = adjusted_rand_score(first[both], second[both])
     return pd.DataFrame(agreement, index=keys, columns=keys)

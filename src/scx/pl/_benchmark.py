@@ -3,8 +3,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 
-from scx import _checks
 from scx._docs import document
 from scx._types import typed
 
@@ -14,11 +14,13 @@ from ._figure import (
     SEQUENTIAL,
     TINY,
     Drawn,
+    check_cmap,
     finish,
     ink_on,
     label,
     make_panels,
     plain,
+    plot,
     points,
     text_width,
 )
@@ -26,6 +28,7 @@ from ._figure import (
 
 @document
 @typed
+@plot
 def benchmark(
     results: pd.DataFrame,
     score: str = "ARI",
@@ -34,7 +37,7 @@ def benchmark(
     dataset_key: str = "dataset",
     higher_is_better: bool = True,
     methods: Sequence[str] | None = None,
-    cmap: str = SEQUENTIAL,
+    cmap: str | Colormap = SEQUENTIAL,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool | None = None,
@@ -67,8 +70,8 @@ def benchmark(
 
     Raises
     ------
-    ValueError
-        If a column or method is not there, or no score is a number.
+    ValueError, TypeError
+        If a column or method is not there, no score is a number, or another argument cannot be used.
 
     Examples
     --------
@@ -84,18 +87,27 @@ def benchmark(
     ... )
     >>> scx.pl.benchmark(results)
     """
-    for column in (score, method_key, dataset_key):
-        if column not in results:
-            msg = f"Unknown column {column!r}: `results` holds {', '.join(map(repr, results.columns))}."
+    columns = {"score": score, "method_key": method_key, "dataset_key": dataset_key}
+    for name, column in columns.items():
+        if list(results.columns).count(column) != 1:
+            msg = f"Unknown column, or several: `{name}={column!r}`. `results` holds {', '.join(map(repr, results.columns))}."
             raise ValueError(msg)
-    if not pd.api.types.is_numeric_dtype(results[score]) or results[score].isna().all():
-        msg = f"`results[{score!r}]` must hold numbers, got {results[score].dtype}."
+    if len(set(columns.values())) < len(columns):
+        msg = f"`score`, `method_key` and `dataset_key` must be different columns, got {', '.join(map(repr, columns.values()))}."
         raise ValueError(msg)
+    values = results[score]
+    if not pd.api.types.is_numeric_dtype(values) or values.isna().all() or not np.isfinite(values.dropna()).all():
+        msg = f"`score={score!r}`: the column must hold finite numbers, got {values.dtype}. Leave other rows out."
+        raise ValueError(msg)
+    check_cmap("cmap", cmap)
     grouped = results.groupby([method_key, dataset_key], sort=False, observed=True)[score]
     mean, spread = grouped.mean().unstack(), grouped.std().unstack()
     if methods is not None:
-        for name in methods:
-            _checks.check_in(f"results[{method_key!r}]", name, mean.index)
+        unknown = [name for name in methods if name not in mean.index]
+        if unknown or len(set(methods)) < len(methods):
+            held = ", ".join(map(repr, mean.index))
+            msg = f"`methods` must list different ones of {held}; got {list(methods)}."
+            raise ValueError(msg)
         mean = mean.loc[list(methods)]
     complete = mean.notna().all()
     ranks = mean.loc[:, complete].rank(ascending=not higher_is_better)
@@ -119,7 +131,7 @@ def benchmark(
 
 
 def _draw_scores(
-    ax: Axes, mean: pd.DataFrame, spread: pd.DataFrame, complete: pd.Series, score: str, cmap: str
+    ax: Axes, mean: pd.DataFrame, spread: pd.DataFrame, complete: pd.Series, score: str, cmap: str | Colormap
 ) -> None:
     """Draw means as colours and numbers, methods × datasets, and the mean over the datasets that are complete."""
     n_methods, n_datasets = mean.shape

@@ -25,12 +25,13 @@ from ._figure import (
     matched,
     method_of,
     plain,
+    plot,
     read_categories,
     read_colors,
     read_record,
     styles,
 )
-from ._scatter import draw_cells, umap
+from ._scatter import MIN_UMAP_CELLS, check_options, check_seed, draw_cells, passing_on, umap
 
 PANEL = 1.3
 """Width and height of a panel in inches."""
@@ -40,6 +41,7 @@ SCORES = {"ari": "ARI", "nmi": "NMI", "acc": "ACC"}
 
 @document
 @typed
+@plot
 def clustering_over_training(
     adata: AnnData,
     key: str,
@@ -66,7 +68,7 @@ def clustering_over_training(
         Name under which the method wrote, its `key_added`.
     labels_key
         Column of ``obs`` with reference labels: adds a row of panels coloured by them, and the adjusted Rand index (ARI),
-        mutual information (NMI) and accuracy (ACC) of the clusters over epochs.
+        mutual information (NMI, over the mean entropy) and accuracy (ACC) of the clusters over epochs.
     epochs
         Epochs with a panel; None for all that were kept. The scores are of all that were kept.
     max_cells
@@ -93,15 +95,19 @@ def clustering_over_training(
     >>> scx.tl.contrastive(adata, n_clusters=8, train_kwargs={"snapshot_epochs": [0, 1, 3, 10, 30]})
     >>> scx.pl.clustering_over_training(adata, "contrastive", labels_key="bulk_labels")
     """
+    check_seed(rng)
+    _checks.check_positive_int("max_cells", max_cells, minimum=MIN_UMAP_CELLS)
+    _checks.check_some_cells(adata, MIN_UMAP_CELLS)
+    check_options(adata, kwargs, every_cell=False)
     keys = Keys(key)
     record = read_record(adata, key)
     if "snapshots" not in record or keys.snapshot_embeddings not in adata.obsm:
         call = f'{method_of(key).removesuffix(")")}, train_kwargs={{"snapshot_epochs": [0, 5, 20]}})'
-        msg = f"No snapshots were kept of the training under {key!r}. Have them kept with `{call}`."
+        msg = f"No snapshots were kept of the training under `key={key!r}`. Have them kept with `{call}`."
         raise ValueError(msg)
     kept = [int(epoch) for epoch in record["snapshots"]]
     for epoch in kept if epochs is None else epochs:
-        _checks.check_in(f"uns[{key!r}]['snapshots']", epoch, kept)
+        _checks.check_key("epochs", epoch, f"uns[{key!r}]['snapshots']", kept)
     if labels_key is not None:
         read_categories(adata, labels_key)
     shown = [i for i, epoch in enumerate(kept) if epochs is None or epoch in epochs]
@@ -128,22 +134,23 @@ def clustering_over_training(
     lines = list(axes[: len(rows)])
 
     layout = None
-    for column, i in enumerate(shown):
-        layout = umap(np.asarray(adata.obsm[keys.snapshot_embeddings])[cells, i], start=layout, rng=rng)
-        light.obs[key] = clusters[i].iloc[cells].to_numpy()
-        light.obs[key] = light.obs[key].astype(clusters[i].dtype)
-        for line, row in zip(lines, rows, strict=True):
-            panel = line[column]
-            draw_cells(panel, light, "umap", layout, row, title="", height=PANEL, legend_loc="none", **kwargs)
-            title = ("before training" if kept[i] == 0 else f"epoch {kept[i]}") if line is lines[0] else ""
-            label(panel, title=title, x="", y=f"{row}\n(UMAP)" if column == 0 else "")
-            if column == len(shown) - 1:
-                legend_of(panel, {name: read_colors(light, row)[name] for name in names[row]}, PANEL)
-    drawn = [panel for line in lines for panel in line]
-    if labels_key is not None:
-        _draw_scores(axes[-1, 0], adata, labels_key, kept, clusters)
-        drawn.append(axes[-1, 0])
-    return finish(fig, drawn, show, return_fig)
+    with passing_on(kwargs):
+        for column, i in enumerate(shown):
+            layout = umap(np.asarray(adata.obsm[keys.snapshot_embeddings])[cells, i], start=layout, rng=rng)
+            light.obs[key] = clusters[i].iloc[cells].to_numpy()
+            light.obs[key] = light.obs[key].astype(clusters[i].dtype)
+            for line, row in zip(lines, rows, strict=True):
+                panel = line[column]
+                draw_cells(panel, light, "umap", layout, row, title="", height=PANEL, legend_loc="none", **kwargs)
+                title = ("before training" if kept[i] == 0 else f"epoch {kept[i]}") if line is lines[0] else ""
+                label(panel, title=title, x="", y=f"{row}\n(UMAP)" if column == 0 else "")
+                if column == len(shown) - 1:
+                    legend_of(panel, {name: read_colors(light, row)[name] for name in names[row]}, PANEL)
+        drawn = [panel for line in lines for panel in line]
+        if labels_key is not None:
+            _draw_scores(axes[-1, 0], adata, labels_key, kept, clusters)
+            drawn.append(axes[-1, 0])
+        return finish(fig, drawn, show, return_fig)
 
 
 def _named_as_the_last(codes: np.ndarray, final: pd.Series) -> list[pd.Series]:

@@ -4,6 +4,7 @@ import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 
+from scx import _checks
 from scx._docs import document
 from scx._keys import Keys
 from scx._types import typed
@@ -18,17 +19,19 @@ from ._figure import (
     make_panels,
     method_of,
     plain,
+    plot,
     points,
     read_categories,
     read_colors,
     size_of,
     text_width,
 )
-from ._scatter import draw_cells, find_layout
+from ._scatter import check_options, check_seed, draw_cells, find_layout, passing_on
 
 
 @document
 @typed
+@plot
 def confidence(
     adata: AnnData,
     key: str,
@@ -60,7 +63,7 @@ def confidence(
         Seed of a UMAP that is computed.
     {plot_parameters}
     **kwargs
-        Arguments of :func:`scanpy.pl.embedding`.
+        Arguments of :func:`scanpy.pl.embedding` for the panel of the embedding.
 
     Returns
     -------
@@ -81,8 +84,11 @@ def confidence(
     keys = Keys(key)
     clusters = read_categories(adata, keys.clusters, what="key")
     if keys.confidence not in adata.obs:
-        msg = f"There is no confidence `adata.obs[{keys.confidence!r}]`. Compute it with `{method_of(key)}`."
+        msg = f"`key={key!r}`: there is no confidence `adata.obs[{keys.confidence!r}]`. Compute it with `{method_of(key)}`."
         raise ValueError(msg)
+    check_seed(rng)
+    check_options(adata, kwargs, every_cell=False)
+    values = _checks.check_share(adata, "key", keys.confidence)
     layout = None
     if on_embedding and (basis is not None or keys.embedding in adata.obsm):
         layout = find_layout(adata, keys.embedding, basis=basis, rng=rng)
@@ -92,7 +98,6 @@ def confidence(
         fig, axes = make_panels(ax, size=(width, 2.2))
     else:
         fig, axes = make_panels(ax, 2, size=(width, 2.0 + HEIGHT + 0.4), height_ratios=[1.7, HEIGHT])
-    values = adata.obs[keys.confidence].to_numpy(dtype=float)
     panel, colors = axes[0, 0], read_colors(adata, keys.clusters)
     boxes = panel.boxplot(
         [values[(clusters == name).to_numpy() & np.isfinite(values)] for name in names],
@@ -113,11 +118,13 @@ def confidence(
     long = text_width(names) > 0.8 * wide / len(names)
     size = fitting_size(len(names), wide, points()) if long else points()
     panel.set_xticks(range(1, len(names) + 1), [str(name) for name in names], rotation=90 if long else 0, fontsize=size)
-    if layout is not None:
+    if layout is None:
+        return finish(fig, list(axes[:, 0]), show, return_fig)
+    with passing_on(kwargs):
         order = np.argsort(-values, kind="stable")  # unsure cells are drawn last, on top
         light = AnnData(obs=adata.obs[[keys.confidence]].iloc[order])
         name, points_2d = layout
         settings = {"vmin": "p1", "vmax": 1, "sort_order": False, **kwargs}
         title = "confidence of cells"
         draw_cells(axes[1, 0], light, name, points_2d[order], keys.confidence, title=title, height=HEIGHT, **settings)
-    return finish(fig, list(axes[:, 0]), show, return_fig)
+        return finish(fig, list(axes[:, 0]), show, return_fig)

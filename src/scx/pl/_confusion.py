@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 
 from scx._docs import document
 from scx._types import typed
@@ -11,6 +12,7 @@ from ._figure import (
     COLUMN,
     SEQUENTIAL,
     Drawn,
+    check_cmap,
     color_bar,
     finish,
     fitting_size,
@@ -18,6 +20,7 @@ from ._figure import (
     label,
     make_panels,
     matched,
+    plot,
     points,
     read_categories,
     settle,
@@ -31,13 +34,14 @@ MAX_WRITTEN = 200
 
 @document
 @typed
+@plot
 def confusion(
     adata: AnnData,
     labels_key: str,
     key: str,
     *,
     counts: bool | None = None,
-    cmap: str = SEQUENTIAL,
+    cmap: str | Colormap = SEQUENTIAL,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool | None = None,
@@ -79,6 +83,7 @@ def confusion(
     >>> scx.tl.contrastive(adata, n_clusters=8)
     >>> scx.pl.confusion(adata, "bulk_labels", "contrastive")
     """
+    check_cmap("cmap", cmap)
     table = matched(read_categories(adata, labels_key), read_categories(adata, key, what="key"))
     cells = table.to_numpy()
     share = cells / cells.sum(axis=1, keepdims=True)

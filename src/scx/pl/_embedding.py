@@ -5,12 +5,24 @@ import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 
+from scx import _checks
 from scx._docs import document
 from scx._keys import Keys
 from scx._types import typed
 
-from ._figure import COLUMN, Drawn, finish, make_panels, match_colors, read_embedding, size_of
-from ._scatter import check_colors, draw_cells, find_layout, height_below, is_number, room_beside
+from ._figure import COLUMN, Drawn, finish, make_panels, match_colors, plot, read_embedding, size_of
+from ._scatter import (
+    check_colors,
+    check_legend_loc,
+    check_options,
+    check_seed,
+    draw_cells,
+    find_layout,
+    height_below,
+    is_number,
+    passing_on,
+    room_beside,
+)
 
 HEIGHT = 2.4
 """Height of a panel in inches."""
@@ -18,6 +30,7 @@ HEIGHT = 2.4
 
 @document
 @typed
+@plot
 def embedding(
     adata: AnnData,
     key: str,
@@ -60,7 +73,8 @@ def embedding(
         Seed of a UMAP that is computed.
     {plot_parameters}
     **kwargs
-        Arguments of :func:`scanpy.pl.embedding`, such as ``size``, ``palette`` or ``groups``.
+        Arguments of :func:`scanpy.pl.embedding`, such as ``size``, ``palette`` or ``groups``. What scanpy or matplotlib cannot
+        draw with is an error that has their words.
 
     Returns
     -------
@@ -68,8 +82,8 @@ def embedding(
 
     Raises
     ------
-    ValueError
-        If there is no embedding under `key`, with the call that computes it, or a name in `color` is unknown.
+    ValueError, TypeError
+        If there is no embedding under `key`, with the call that computes it, or an argument cannot be used; `adata` stays as it was.
 
     Examples
     --------
@@ -81,7 +95,14 @@ def embedding(
     read_embedding(adata, key)
     colors = [Keys(key).clusters] if color is None else [color] if isinstance(color, str) else list(color)
     check_colors(adata, colors)
+    _checks.check_positive_int("ncols", ncols)
+    check_seed(rng)
+    check_legend_loc(legend_loc)
+    check_options(adata, kwargs)
     titles = [None] * len(colors) if title is None else [title] if isinstance(title, str) else list(title)
+    if len(titles) != len(colors):
+        msg = f"`title` must be one per panel, {len(colors)} in all; got {len(titles)}."
+        raise ValueError(msg)
     name, layout = find_layout(adata, Keys(key).embedding, basis=basis, rng=rng)
     n_cols = min(ncols, len(colors))
     n_rows = -(-len(colors) // n_cols)
@@ -90,17 +111,19 @@ def embedding(
     widths.flat[: len(colors)] = beside
     columns = widths.max(axis=0) + 2.5
     room = (COLUMN if n_cols == 1 else np.inf) if ax is None else size_of(ax)[0] / n_cols
-    height = HEIGHT + 0.5
+    height, below = HEIGHT + 0.5, None
     if max(beside) > 0.5 * room:  # too narrow for a legend beside the panel
-        kwargs = {"legend_below": room, **kwargs}
+        below = room
         columns[:] = room
         height += max(height_below(adata.obs[each], room) for each in colors if each in adata.obs)
     size = (max(columns.sum(), COLUMN), height * n_rows)
     fig, axes = make_panels(ax, n_rows, n_cols, size=size)
     if kwargs.get("palette") is None:
         match_colors(adata, [each for each in colors if each in adata.obs and not is_number(adata.obs[each])])
-    for panel, each, heading in zip(axes.flat, colors, titles, strict=False):
-        draw_cells(panel, adata, name, layout, each, title=heading, height=HEIGHT, legend_loc=legend_loc, **kwargs)
-    for panel in axes.flat[len(colors) :]:
-        panel.remove()
-    return finish(fig, list(axes.flat[: len(colors)]), show, return_fig)
+    settings = {"height": HEIGHT, "legend_loc": legend_loc, "legend_below": below, **kwargs}
+    with passing_on(kwargs):
+        for panel, each, heading in zip(axes.flat, colors, titles, strict=False):
+            draw_cells(panel, adata, name, layout, each, title=heading, **settings)
+        for panel in axes.flat[len(colors) :]:
+            panel.remove()
+        return finish(fig, list(axes.flat[: len(colors)]), show, return_fig)

@@ -1,16 +1,21 @@
 """What the plots share: panels, fonts, colours, the check of keys, and how a plot ends."""
 
+import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from itertools import chain, cycle, islice, repeat
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, is_color_like
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.gridspec import GridSpec
@@ -21,8 +26,10 @@ from scanpy.plotting.palettes import default_20, default_102
 from scipy.optimize import linear_sum_assignment
 
 from scx import _checks
+from scx._checks import shown
 from scx._compat import fill_colors
 from scx._keys import Keys
+from scx._types import check_type
 
 type Drawn = Figure | Axes | list[Axes] | None
 """What a plot returns."""
@@ -51,6 +58,77 @@ SEQUENTIAL = "cividis"
 """Colour map of numbers: the same order in greyscale and with every kind of colour vision."""
 
 
+# ----- all or nothing
+
+
+def plot[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Have the arguments of a plot checked before it draws, and all left as it was if it fails."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        arguments = signature.bind(*args, **kwargs).arguments
+        for name, value in arguments.items():
+            if name != "kwargs":
+                _checks.check_not_empty(name, value)
+        check_axes(arguments.get("ax"))
+        with _as_before(next(iter(arguments.values())), arguments.get("ax")):
+            return function(*args, **kwargs)
+
+    return drawn
+
+
+@contextmanager
+def _as_before(adata: Any, ax: Axes | None) -> Iterator[None]:
+    """If drawing fails, close figures and remove panels that it made, and take palettes and layouts back that it wrote."""
+    figures = set(plt.get_fignums())
+    panels = [] if ax is None else list(ax.get_figure(root=True).axes)  # type: ignore[union-attr]
+    axis_is_on = ax.axison if ax is not None else False
+    held = {"uns": dict(adata.uns), "obsm": dict(adata.obsm)} if isinstance(adata, AnnData) else {}
+    try:
+        yield
+    except BaseException:
+        for number in set(plt.get_fignums()) - figures:
+            plt.close(number)
+        if ax is not None:
+            ax.axison = axis_is_on
+            for panel in ax.get_figure(root=True).axes:  # type: ignore[union-attr]
+                if panel not in panels:
+                    panel.remove()
+        for where, before in held.items():
+            now = getattr(adata, where)
+            for name in [name for name in now if name not in before]:
+                del now[name]
+            for name in [name for name in before if where == "uns" and now[name] is not before[name]]:
+                now[name] = before[name]
+        raise
+
+
+def check_axes(ax: Axes | None) -> None:
+    """Raise unless `ax` is None or Axes that can be drawn into: with x and y, in a figure that is open."""
+    if ax is None:
+        return
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        msg = "`ax` was removed from its figure. Pass other Axes, or None for a new figure."
+        raise ValueError(msg)
+    number = getattr(figure, "number", None)
+    if number is not None and not plt.fignum_exists(number):
+        msg = "The figure of `ax` is closed. Pass Axes of an open figure, such as `plt.subplots()[1]`, or None for a new one."
+        raise ValueError(msg)
+    if ax.name != "rectilinear":
+        msg = f"`ax` must be Axes with x and y, got a {ax.name} projection. Make them without `projection`."
+        raise ValueError(msg)
+
+
+def check_cmap(name: str, cmap: Any) -> None:
+    """Raise unless `cmap` is a colour map, or the name of one that matplotlib knows."""
+    check_type(name, cmap, str | Colormap)
+    if isinstance(cmap, str) and cmap not in mpl.colormaps:
+        msg = f"Unknown `{name}`: {cmap!r}. `list(matplotlib.colormaps)` has the names of all colour maps."
+        raise ValueError(msg)
+
+
 # ----- keys
 
 
@@ -63,30 +141,28 @@ def method_of(key: str) -> str:
 
 def read_record(adata: AnnData, key: str, *entries: str) -> Mapping[str, Any]:
     """Return ``adata.uns[key]``; raise unless scx wrote it, and it has the `entries`."""
-    _check_anndata(adata)
     found = adata.uns.get(Keys(key).uns)
     if not isinstance(found, Mapping) or "scx_version" not in found:
         known = [name for name, entry in adata.uns.items() if isinstance(entry, Mapping) and "scx_version" in entry]
         msg = (
-            f"There is no result of scx under the key {key!r}. Compute it with `{method_of(key)}`. "
+            f"There is no result of scx under `key={key!r}`. Compute it with `{method_of(key)}`. "
             f"`adata` holds results under {', '.join(map(repr, known)) or 'no key'}."
         )
         raise ValueError(msg)
     for entry in entries:
-        if entry not in found:
-            msg = f"`adata.uns[{key!r}]` has no {entry!r}. Compute it with `{method_of(key)}`."
+        if not isinstance(found.get(entry), Mapping) or not found[entry]:
+            msg = f"`key={key!r}`: `adata.uns[{key!r}]` has no {entry!r}. Compute it with `{method_of(key)}`."
             raise ValueError(msg)
     return found
 
 
 def read_embedding(adata: AnnData, key: str) -> NDArray:
     """Return the embedding under `key`; raise with the call that computes it."""
-    _check_anndata(adata)
     name = Keys(key).embedding
     if name not in adata.obsm:
-        msg = f"There is no embedding `adata.obsm[{name!r}]`. Compute it with `{method_of(key)}`."
+        msg = f"`key={key!r}`: there is no embedding `adata.obsm[{name!r}]`. Compute it with `{method_of(key)}`."
         raise ValueError(msg)
-    return _checks.check_embedding(adata, name)
+    return _checks.check_representation(adata, "key", name)
 
 
 def read_categories(adata: AnnData, name: str, *, what: str = "labels_key") -> pd.Series:
@@ -101,27 +177,22 @@ def read_categories(adata: AnnData, name: str, *, what: str = "labels_key") -> p
     what
         ``"labels_key"`` for reference labels, ``"key"`` for clusters of scx, for the message.
     """
-    _check_anndata(adata)
     if name not in adata.obs:
         if what == "key":
-            msg = f"There are no clusters `adata.obs[{name!r}]`. Compute them with `{method_of(name)}`."
+            msg = f"`key={name!r}`: there are no clusters `adata.obs[{name!r}]`. Compute them with `{method_of(name)}`."
         else:
             msg = (
                 f"There are no labels `adata.obs[{name!r}]`. Pass as `{what}` one of "
                 f"{', '.join(map(repr, adata.obs.columns))}, or add the column."
             )
         raise ValueError(msg)
-    column = adata.obs[name]
+    column = _checks.check_column(adata, what, name)
     if column.isna().all():
-        msg = f"No cell has a value in `adata.obs[{name!r}]`."
+        msg = f"No cell has a value in `adata.obs[{name!r}]`. Pass another column as `{what}`."
         raise ValueError(msg)
     if not isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype("category")
     return column.cat.remove_unused_categories()
-
-
-def _check_anndata(adata: Any) -> None:
-    _checks.check_anndata(adata, min_obs=1, min_vars=0)
 
 
 # ----- colours
@@ -144,7 +215,7 @@ def read_colors(adata: AnnData, name: str, like: Sequence[str] = ()) -> dict[Any
     light.strings_to_categoricals()  # in the order in which scanpy will look for their colours
     light.obs[name] = light.obs[name].astype("category")
     categories = light.obs[name].cat.categories
-    stored = adata.uns.get(f"{name}_colors")
+    stored = _stored_colors(adata, name)
     if stored is None or len(stored) < len(categories):
         fill_colors(light, name)
         stored = list(light.uns[f"{name}_colors"])
@@ -159,6 +230,15 @@ def read_colors(adata: AnnData, name: str, like: Sequence[str] = ()) -> dict[Any
             stored = [given[category] if category in given else next(free) for category in categories]
         adata.uns[f"{name}_colors"] = stored
     return dict(zip(categories, stored, strict=False))
+
+
+def _stored_colors(adata: AnnData, name: str) -> Sequence[Any] | None:
+    """Return the palette in ``uns`` of a column of ``obs``, None if there is none; raise if it is none."""
+    stored = adata.uns.get(f"{name}_colors")
+    if stored is not None and (np.ndim(stored) == 0 or not all(map(is_color_like, stored))):
+        msg = f"`adata.uns[{f'{name}_colors'!r}]` must list colours of matplotlib, got {shown(stored)}. Correct or delete it."
+        raise ValueError(msg)
+    return stored
 
 
 def match_colors(adata: AnnData, names: Sequence[str]) -> None:
@@ -461,6 +541,9 @@ def matched(labels: pd.Series, clusters: pd.Series) -> pd.DataFrame:
     Labels × clusters.
     """
     table = pd.crosstab(labels, clusters)
+    if not table.size:
+        msg = f"No cell has a value in both {labels.name!r} and {clusters.name!r}. Pass another `labels_key` or `key`."
+        raise ValueError(msg)
     rows, cols = linear_sum_assignment(table.to_numpy(), maximize=True)
     order = np.argsort(-table.to_numpy()[rows, cols], kind="stable")
     rows, cols = rows[order], cols[order]

@@ -5,6 +5,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
+from scx import _checks
 from scx._docs import document
 from scx._types import typed
 
@@ -18,6 +19,7 @@ from ._figure import (
     make_panels,
     match_colors,
     matched,
+    plot,
     points,
     read_categories,
     read_colors,
@@ -32,6 +34,7 @@ GAP = 0.15
 
 @document
 @typed
+@plot
 def flow(
     adata: AnnData,
     labels_key: str,
@@ -75,6 +78,7 @@ def flow(
     >>> scx.tl.contrastive(adata, n_clusters=8)
     >>> scx.pl.flow(adata, "bulk_labels", "contrastive")
     """
+    _checks.check_positive_int("min_cells", min_cells, minimum=0)
     labels, clusters = read_categories(adata, labels_key), read_categories(adata, key, what="key")
     table = matched(labels, clusters)
     cells = table.to_numpy()

@@ -8,7 +8,7 @@ from scx import _checks
 from scx._docs import document
 from scx._types import typed
 
-from ._figure import COLORS, COLUMN, TINY, Drawn, finish, label, make_panels, plain, read_record
+from ._figure import COLORS, COLUMN, TINY, Drawn, finish, label, make_panels, plain, plot, read_record
 
 SHADES = ("0.93", "0.82")
 """Greys of phases, in turn."""
@@ -16,6 +16,7 @@ SHADES = ("0.93", "0.82")
 
 @document
 @typed
+@plot
 def history(
     adata: AnnData,
     key: str,
@@ -61,7 +62,9 @@ def history(
     names = sorted(curves, key=lambda name: name != "loss") if losses is None else losses
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
-        _checks.check_in(f"uns[{key!r}]['history']", name, curves)
+        _checks.check_key("losses", name, f"uns[{key!r}]['history']", curves)
+    for name, curve in curves.items():
+        _checks.check_curve(f"uns[{key!r}]['history'][{name!r}]", curve)
     last = max(len(curve) for curve in curves.values())
     fig, axes = make_panels(ax, len(names), size=(COLUMN, 0.7 + 1.05 * len(names)))
     starts = {str(name): int(start) for name, start in record.get("phases", {}).items()}
@@ -79,7 +82,7 @@ def history(
         label(panel, y=name.replace("_", "\n", 1))
         panel.locator_params(axis="y", nbins=4) if not log else None
         panel.tick_params(labelbottom=panel is axes[-1, 0])
-    ended = f"stopped early at epoch {last}" if record["params"].get("stopped_early") else f"{last} epochs"
+    ended = f"stopped early at epoch {last}" if record.get("params", {}).get("stopped_early") else f"{last} epochs"
     label(axes[-1, 0], x="epoch")
     label(axes[0, 0], title=f"{key}: {ended}")
     fig.align_ylabels(list(axes[:, 0]))

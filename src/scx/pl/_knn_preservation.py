@@ -9,17 +9,18 @@ from scx import _checks, metrics
 from scx._docs import document
 from scx._types import typed
 
-from ._figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, styles
+from ._figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, plot, styles
 
 
 @document
 @typed
+@plot
 def knn_preservation(
     adata: AnnData,
-    use_reps: str | Sequence[str] | Mapping[str, Sequence[str]],
+    use_reps: str | Sequence[str] | Mapping[str, str | Sequence[str]],
     *,
     reference: str | None = None,
-    k: Sequence[int] | None = None,
+    k: int | Sequence[int] | None = None,
     max_cells: int = 2000,
     rng: int | np.random.Generator = 0,
     ax: Axes | None = None,
@@ -60,15 +61,14 @@ def knn_preservation(
     >>> adata = sc.datasets.pbmc68k_reduced()
     >>> scx.pl.knn_preservation(adata, ["X_pca", "X_umap"])
     """
-    _checks.check_anndata(adata, min_vars=0)
+    _checks.check_some_cells(adata, 2)
+    _checks.check_rng(rng)
     if isinstance(use_reps, Mapping):
         runs = {name: [reps] if isinstance(reps, str) else list(reps) for name, reps in use_reps.items()}
     else:
         runs = {name: [name] for name in ([use_reps] if isinstance(use_reps, str) else use_reps)}
     for name in [rep for reps in runs.values() for rep in reps]:
-        _checks.check_embedding(adata, name)
-    if reference is not None:
-        _checks.check_embedding(adata, reference)
+        _checks.check_representation(adata, "use_reps", name)
     if k is None:
         most = adata.n_obs // 2
         ks = np.unique(np.geomspace(min(10, most), most, 10).astype(int))

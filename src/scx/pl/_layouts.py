@@ -8,8 +8,18 @@ from scx import _checks
 from scx._docs import document
 from scx._types import typed
 
-from ._figure import COLUMN, Drawn, finish, legend_of, make_panels, read_colors
-from ._scatter import check_colors, default_legend, draw_cells, find_layout, room_beside
+from ._figure import COLUMN, Drawn, finish, legend_of, make_panels, plot, read_colors
+from ._scatter import (
+    check_colors,
+    check_legend_loc,
+    check_options,
+    check_seed,
+    default_legend,
+    draw_cells,
+    find_layout,
+    passing_on,
+    room_beside,
+)
 
 PANEL = 1.3
 """Width of a panel in inches."""
@@ -17,9 +27,10 @@ PANEL = 1.3
 
 @document
 @typed
+@plot
 def layouts(
     adata: AnnData,
-    use_reps: Sequence[str] | Mapping[str, Sequence[str]],
+    use_reps: str | Sequence[str] | Mapping[str, str | Sequence[str]],
     *,
     color: str,
     rng: int = 0,
@@ -64,17 +75,22 @@ def layouts(
     ...     sc.tl.umap(adata, random_state=seed, init_pos="random", key_added=f"X_seed{seed}")
     >>> scx.pl.layouts(adata, ["X_seed0", "X_seed1", "X_seed2"], color="bulk_labels")
     """
-    _checks.check_anndata(adata, min_vars=0)
     rows = {
         name: [reps] if isinstance(reps, str) else list(reps)
         for name, reps in (use_reps if isinstance(use_reps, Mapping) else {"": use_reps}).items()
     }
+    if not all(rows.values()):
+        msg = f"`use_reps` has no embedding under {next(name for name, reps in rows.items() if not reps)!r}. Name one, or leave it out."
+        raise ValueError(msg)
+    check_seed(rng)
     check_colors(adata, [color])
     for name in [rep for reps in rows.values() for rep in reps]:
-        _checks.check_embedding(adata, name)
+        _checks.check_representation(adata, "use_reps", name)
     n_cols = max(map(len, rows.values()))
     height = (PANEL + 0.1) * len(rows)
     loc = kwargs.pop("legend_loc", None)
+    check_legend_loc(loc)
+    check_options(adata, kwargs)
     if color in adata.obs:
         loc = loc or default_legend(adata.obs[color])
         beside = room_beside(adata.obs[color], loc, height)
@@ -82,19 +98,20 @@ def layouts(
         beside = 0.5
     width = max(COLUMN, n_cols * PANEL + beside + 0.3)
     fig, axes = make_panels(ax, len(rows), n_cols, size=(width, height + 0.5))
-    for line, (name, reps) in zip(axes, rows.items(), strict=True):
-        for panel, rep in zip(line, reps, strict=False):
-            title, layout = find_layout(adata, rep, rng=rng)
-            last = panel is line[len(reps) - 1] and line is axes[0]
-            here = loc if loc != "right margin" else "none"
-            bar = {} if last else {"colorbar_loc": None}
-            draw_cells(
-                panel, adata, title, layout, color, title=rep, height=PANEL, legend_loc=here, **{**bar, **kwargs}
-            )
-            panel.set(xlabel="", ylabel=name if panel is line[0] else "")
-        for panel in line[len(reps) :]:
-            panel.remove()
-    if loc == "right margin":
-        legend_of(axes[0, len(next(iter(rows.values()))) - 1], read_colors(adata, color), height)
-    drawn = [panel for line, reps in zip(axes, rows.values(), strict=True) for panel in line[: len(reps)]]
-    return finish(fig, drawn, show, return_fig)
+    with passing_on(kwargs):
+        for line, (name, reps) in zip(axes, rows.items(), strict=True):
+            for panel, rep in zip(line, reps, strict=False):
+                title, layout = find_layout(adata, rep, rng=rng)
+                last = panel is line[len(reps) - 1] and line is axes[0]
+                here = loc if loc != "right margin" else "none"
+                bar = {} if last else {"colorbar_loc": None}
+                draw_cells(
+                    panel, adata, title, layout, color, title=rep, height=PANEL, legend_loc=here, **{**bar, **kwargs}
+                )
+                panel.set(xlabel="", ylabel=name if panel is line[0] else "")
+            for panel in line[len(reps) :]:
+                panel.remove()
+        if loc == "right margin":
+            legend_of(axes[0, len(next(iter(rows.values()))) - 1], read_colors(adata, color), height)
+        drawn = [panel for line, reps in zip(axes, rows.values(), strict=True) for panel in line[: len(reps)]]
+        return finish(fig, drawn, show, return_fig)

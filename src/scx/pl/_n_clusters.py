@@ -3,16 +3,18 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from scx import _checks
 from scx._docs import document
 from scx._keys import Keys
 from scx._n_clusters import TOLERANCE
 from scx._types import typed
 
-from ._figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, read_record, styles
+from ._figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, plot, read_record, styles
 
 
 @document
 @typed
+@plot
 def n_clusters(
     adata: AnnData,
     key: str,
@@ -54,11 +56,13 @@ def n_clusters(
         rep = Keys(key).embedding
         use_rep = rep if rep in adata.obsm else "X_pca"
         msg = (
-            f"The number of clusters under {key!r} was not chosen ({number['reason']}), so that there is no curve. Leave "
+            f"The number of clusters under `key={key!r}` was not chosen ({number.get('reason')}), so that there is no curve. Leave "
             f"`n_clusters` out, or have it chosen on the embedding: "
             f"`scx.tl.cluster(adata, use_rep={use_rep!r}, key_added={f'{key}_chosen'!r})`."
         )
         raise ValueError(msg)
+    for name in ("tried", "score", "stability", "separation"):
+        _checks.check_curve(f"uns[{key!r}]['n_clusters'][{name!r}]", number.get(name))
     tried, score = np.asarray(number["tried"]), np.asarray(number["score"])
     fig, axes = make_panels(ax, size=(COLUMN, 2.8))
     panel = axes[0, 0]

@@ -19,13 +19,18 @@ from ._figure import (
     make_panels,
     method_of,
     plain,
+    plot,
     read_categories,
     read_record,
 )
 
+MAX_BINS = 1000
+"""More bins than this would be narrower than a confidence is exact, and than a pixel."""
+
 
 @document
 @typed
+@plot
 def reliability(
     adata: AnnData,
     key: str,
@@ -78,15 +83,19 @@ def reliability(
     >>> adata.obs["mine_prediction"] = adata.obs["bulk_labels"].where(right, "CD19+ B")
     >>> scx.pl.reliability(adata, "mine", labels_key="bulk_labels")
     """
+    _checks.check_positive_int("n_bins", n_bins, maximum=MAX_BINS)
     if labels_key is None:
+        _checks.check_subset(subset, adata.n_obs)
         record = read_record(adata, key)
         if "calibration" not in record:
             msg = (
-                f"`adata.uns[{key!r}]` has no 'calibration': the method under {key!r} did not hold labelled cells back. "
+                f"`key={key!r}`: `adata.uns[{key!r}]` has no 'calibration', as the method under {key!r} did not hold labelled cells back. "
                 "Pass the true labels as `labels_key`, to compare with the predictions in `obs`."
             )
             raise ValueError(msg)
         bins = record["calibration"]
+        for name in ("confidence", "accuracy", "n_cells", "ece"):
+            _checks.check_curve(f"uns[{key!r}]['calibration'][{name!r}]", np.atleast_1d(bins.get(name, np.nan)))
     else:
         bins = _calibration(adata, key, labels_key, subset, n_bins)
     n_cells = np.asarray(bins["n_cells"], dtype=float)
@@ -122,17 +131,16 @@ def _calibration(
     for name in (keys.prediction, keys.confidence):
         if name not in adata.obs:
             msg = (
-                f"There is no `adata.obs[{name!r}]`: predictions come from a method that learns from labels, such as "
+                f"`key={key!r}`: there is no `adata.obs[{name!r}]`; predictions come from a method that learns from labels, such as "
                 f"`{method_of(key) if key == 'semiaae' else f'scx.tl.semiaae(adata, labels_key, key_added={key!r})'}`."
             )
             raise ValueError(msg)
-    _checks.check_positive_int("n_bins", n_bins)
-    sure = adata.obs[keys.confidence].to_numpy(dtype=float)
+    sure = _checks.check_share(adata, "key", keys.confidence)
     predicted = adata.obs[keys.prediction].astype(object)
     counted = _checks.check_subset(subset, adata.n_obs) & labels.notna().to_numpy() & predicted.notna().to_numpy()
     counted &= np.isfinite(sure)
     if not counted.any():
-        msg = f"No cell has a label in {labels_key!r}, a prediction and a confidence."
+        msg = f"No cell that `subset` keeps has a label in `labels_key={labels_key!r}`, a prediction and a confidence."
         raise ValueError(msg)
     right = np.asarray(labels.astype(object) == predicted)[counted]
     bins = np.clip((sure[counted] * n_bins).astype(int), 0, n_bins - 1)

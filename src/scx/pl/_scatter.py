@@ -1,22 +1,29 @@
 """Two dimensions of an embedding, and cells in them, which scanpy draws."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
+from matplotlib.artist import ArtistInspector
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.legend import Legend
 from numpy.typing import NDArray
 from scanpy import logging as logg
 
 from scx import _checks
+from scx._checks import shown
 
 from ._figure import (
     ON_DATA,
     SEQUENTIAL,
     TINY,
+    check_cmap,
     color_bar,
     columns_below,
     label,
@@ -32,6 +39,39 @@ MAX_SHORT = 3
 """Names up to so many characters are written onto the data; longer ones stand beside them."""
 N_NEIGHBORS = 15
 """Neighbours of each cell in a UMAP that is computed here, scanpy's number."""
+MIN_UMAP_CELLS = 5
+"""Fewer cells than this have no UMAP in two dimensions."""
+MAX_SEED = 2**32 - 1
+"""Largest seed that numpy, and so UMAP, takes."""
+OURS = frozenset(
+    [
+        "adata",
+        "basis",
+        "color",
+        "ax",
+        "show",
+        "return_fig",
+        "save",
+        "title",
+        "ncols",
+        "hspace",
+        "wspace",
+        "legend_loc",
+        "gene_symbols",
+        "edges",
+        "edges_width",
+        "edges_color",
+        "neighbors_key",
+        "arrows",
+        "arrows_kwds",
+        "components",
+        "dimensions",
+        "projection",
+        "scale_factor",
+        "kwargs",
+    ]
+)
+"""Arguments of scanpy's function that a plot sets itself, or whose data do not come with the cells that are drawn."""
 
 
 def find_layout(adata: AnnData, use_rep: str, *, basis: str | None = None, rng: int = 0) -> tuple[str, NDArray]:
@@ -55,12 +95,16 @@ def find_layout(adata: AnnData, use_rep: str, *, basis: str | None = None, rng: 
     if basis is None:
         basis = _stored(adata, use_rep)
     if basis is not None and basis in adata.obsm:
-        layout = _checks.check_embedding(adata, basis)
+        layout = _checks.check_representation(adata, "basis", basis)
         if layout.shape[1] < 2:
-            msg = f"`adata.obsm[{basis!r}]` has one dimension; a plot needs two."
+            msg = f"`adata.obsm[{basis!r}]` has one dimension; a plot needs two. Pass another `basis`."
             raise ValueError(msg)
         return basis.removeprefix("X_").split("_")[0], layout[:, :2]
-    embedding = _checks.check_embedding(adata, use_rep)
+    if basis is not None and (not basis.strip() or "/" in basis):
+        msg = f"`basis={basis!r}` is no name under which a layout can be stored. Pass one such as 'X_umap_{use_rep}'."
+        raise ValueError(msg)
+    embedding = _checks.check_representation(adata, "key", use_rep)
+    _checks.check_some_cells(adata, MIN_UMAP_CELLS)
     start = logg.info(f"computing neighbors and UMAP of {use_rep!r}")
     layout = umap(embedding, rng=rng)
     if basis is not None:
@@ -101,12 +145,79 @@ def _stored(adata: AnnData, use_rep: str) -> str | None:
     return "X_umap" if "X_umap" in adata.obsm and params.get("use_rep") == use_rep else None
 
 
+def check_seed(rng: int) -> None:
+    """Raise unless `rng` is a seed of a UMAP."""
+    _checks.check_positive_int("rng", rng, minimum=0, maximum=MAX_SEED)
+
+
+def check_legend_loc(legend_loc: str | None) -> None:
+    """Raise unless `legend_loc` is a place that scanpy or matplotlib knows, or None."""
+    if legend_loc is not None:
+        places = ["none", "right margin", "on data", "on data export", *Legend.codes]
+        _checks.check_choice("legend_loc", legend_loc, places)
+
+
+def check_options(adata: AnnData, options: Mapping[str, Any], *, every_cell: bool = True) -> None:
+    """Raise unless `options` are arguments that :func:`scanpy.pl.embedding` can be called with here.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    options
+        By name.
+    every_cell
+        Whether cells are drawn all and in their order, so that there may be a size for each.
+    """
+    known = {*inspect.signature(sc.pl.embedding).parameters, *ArtistInspector(PathCollection).get_setters()}
+    known |= {"plotnonfinite"}
+    known -= OURS if every_cell else OURS | {"mask_obs"}
+    for name in options:
+        if name not in known:
+            msg = f"Unknown argument `{name}`. Of those of `scanpy.pl.embedding`, a plot takes {', '.join(sorted(known))}."
+            raise TypeError(msg)
+    for name in ("cmap", "color_map"):
+        if options.get(name) is not None:
+            check_cmap(name, options[name])
+    size = options.get("size")
+    if size is not None:
+        areas = np.asarray(size)
+        shapes = [(), (adata.n_obs,)] if every_cell else [()]
+        if areas.dtype.kind not in "fiu" or areas.shape not in shapes or not ((areas > 0) & np.isfinite(areas)).all():
+            each = f", or {adata.n_obs} of them, one per cell" if every_cell else ""
+            msg = f"`size` must be a positive number, the area of a cell in square points{each}; got {shown(size)}."
+            raise ValueError(msg)
+    if options.get("layer") is not None:
+        _checks.check_layer(adata, options["layer"])
+    if options.get("use_raw") and adata.raw is None:
+        msg = "`use_raw=True`, but `adata.raw` is empty. Leave `use_raw` out."
+        raise ValueError(msg)
+
+
+@contextmanager
+def passing_on(options: Mapping[str, Any]) -> Iterator[None]:
+    """Have errors of scanpy and matplotlib name the arguments that were passed on to them."""
+    try:
+        yield
+    except Exception as error:
+        if not options:
+            raise
+        values = ", ".join(f"`{name}={shown(value)}`" for name, value in options.items())
+        msg = f"scanpy.pl.embedding cannot draw with {values}: {error} Correct or leave out what it names."
+        raise ValueError(msg) from error
+
+
 def check_colors(adata: AnnData, colors: list[str]) -> None:
     """Raise unless each of `colors` is a column of ``obs`` or a gene."""
     genes = adata.var_names if adata.raw is None else adata.var_names.union(adata.raw.var_names)
     for color in colors:
-        if color not in adata.obs and color not in genes:
+        if color in adata.obs:
+            _checks.check_column(adata, "color", color)
+        elif color not in genes:
             msg = f"Unknown `color`: {color!r} is neither a gene nor one of `adata.obs`: {', '.join(map(repr, adata.obs))}."
+            raise ValueError(msg)
+        elif (adata.var_names == color).sum() > 1:
+            msg = f"`color={color!r}` names several genes. Call `adata.var_names_make_unique()` first."
             raise ValueError(msg)
 
 
