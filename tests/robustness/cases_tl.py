@@ -1,0 +1,243 @@
+"""How the functions of ``scx.tl`` are called, and what their parameters do at the bounds of what they allow."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import scx
+
+from robustness.data import N_OBS, N_VARS, small
+from robustness.table import Case, Made, Outcome, Target, accepts, refuses
+
+KEY = "key"
+METHODS = ("contrastive", "cicl", "infovae", "semiaae")
+
+
+def same(done: Outcome) -> bool:
+    """Whether the call gave the same as without the argument."""
+    here, there = done.adata, done.reference.adata
+    equal_clusters = here.obs[KEY].astype(str).tolist() == there.obs[KEY].astype(str).tolist()
+    return equal_clusters and _embedding(here).tobytes() == _embedding(there).tobytes()
+
+
+def other(done: Outcome) -> bool:
+    """Whether the call gave something else than without the argument."""
+    return _embedding(done.adata).tobytes() != _embedding(done.reference.adata).tobytes()
+
+
+def _embedding(adata: Any) -> np.ndarray:
+    return adata.obsm.get(f"X_{KEY}", np.zeros(0))
+
+
+def param(done: Outcome, name: str) -> Any:
+    """Return an entry of the record of the run."""
+    return done.adata.uns[KEY]["params"][name]
+
+
+def written_under(key: str) -> Any:
+    return lambda done: key in done.adata.obs and key in done.adata.uns and KEY not in done.adata.obs
+
+
+COMMON: dict[str, list[Case]] = {
+    "adata": [
+        accepts(Made(lambda: small()[np.arange(N_OBS) % 10 < 4]), lambda done: done.adata.obs[KEY].shape == (12,), label="view"),
+        accepts(Made(lambda: small()[: N_OBS // 3].copy()), lambda done: done.adata.obs[KEY].notna(), label="10 cells"),
+        refuses(Made(lambda: small()[:9].copy()), "9 cells", label="9 cells"),
+        refuses(Made(lambda: small()[:0].copy()), "0 cells", label="no cell"),
+    ],
+    "n_clusters": [
+        accepts(2, lambda done: done.adata.obs[KEY].nunique() == 2),
+        accepts(np.int64(2), lambda done: done.adata.obs[KEY].nunique() == 2),
+        refuses(1, "between 2 and"),
+        refuses(0, "between 2 and"),
+        refuses(N_OBS + 1, "between 2 and"),
+    ],
+    "key_added": [
+        accepts("k", written_under("k")),
+        accepts("κ 1", written_under("κ 1")),
+        *(refuses(name) for name in ("", " ", "a/b", ".", "..", "_index", "a\0b", "x" * 300, "labels")),
+    ],
+    "rng": [
+        accepts(0, same),
+        accepts(np.int64(0), same),
+        accepts(2**63, lambda done: done.adata.obs[KEY].notna()),
+        accepts(Made(lambda: np.random.default_rng(0)), lambda done: "rng" not in done.adata.uns[KEY]["params"], label="generator"),
+        refuses(-1, "at least 0"),
+    ],
+    "copy": [
+        accepts(True, lambda done: KEY in done.returned.obs and KEY not in done.arguments["adata"].obs),
+        accepts(False, lambda done: done.returned is None and KEY in done.arguments["adata"].obs),
+        accepts(np.True_, lambda done: KEY in done.returned.obs),
+    ],
+}  # fmt: skip
+
+
+def model_is_saved(done: Outcome) -> bool:
+    folder = Path(done.arguments["model_dir"]).expanduser()
+    return (folder / "model.pt").exists() and [path.name for path in folder.parent.iterdir() if "tmp" in path.name] == []
+
+
+METHOD: dict[str, list[Case]] = {
+    **COMMON,
+    "n_clusters": [
+        *COMMON["n_clusters"],
+        accepts(None, lambda done: done.adata.uns[KEY]["n_clusters"]["chosen"] == done.adata.obs[KEY].nunique()),
+    ],
+    "key_added": [*COMMON["key_added"], refuses("emb", "X_emb")],
+    "rng": [*COMMON["rng"], accepts(1, other)],
+    "layer": [
+        accepts("counts", same),
+        accepts(None, same),
+        refuses("no", "counts"),
+        refuses("logged", "log-transformed"),
+    ],
+    "mask_var": [
+        accepts(None, lambda done: param(done, "n_genes") == N_VARS),
+        accepts("ten", lambda done: param(done, "n_genes") == 10),
+        accepts(np.arange(N_VARS) < 5, lambda done: param(done, "n_genes") == 5),
+        accepts([True] * N_VARS, lambda done: param(done, "n_genes") == N_VARS),
+        refuses(np.arange(N_VARS) < 4, "4"),
+        refuses(np.ones(N_VARS + 1, dtype=bool), f"{N_VARS} in all"),
+        refuses(np.arange(N_VARS), "True or False"),
+        refuses("name", "True or False"),
+        refuses("no", "ten"),
+        refuses("ten", "n_top_genes", n_top_genes=10),
+    ],
+    "n_top_genes": [
+        accepts(5, lambda done: param(done, "n_genes") == 5),
+        accepts(N_VARS, lambda done: param(done, "n_genes") == N_VARS),
+        accepts(N_VARS + 1, lambda done: param(done, "n_genes") == N_VARS),
+        accepts(np.int32(5), lambda done: param(done, "n_genes") == 5),
+        refuses(4, "at least 5"),
+        refuses(0, "at least 5"),
+    ],
+    "recipe": [
+        accepts("default", same),
+        accepts("paper", lambda done: param(done, "recipe") == "paper"),
+        refuses("Paper", "'default', 'paper'"),
+    ],
+    "n_latent": [
+        accepts(1, lambda done: done.adata.obsm[f"X_{KEY}"].shape == (N_OBS, 1)),
+        accepts(np.int16(2), lambda done: done.adata.obsm[f"X_{KEY}"].shape == (N_OBS, 2)),
+        refuses(0, "at least 1"),
+    ],
+    "max_epochs": [
+        accepts(1, lambda done: len(done.adata.uns[KEY]["history"]["loss"]) == 1),
+        accepts(np.int64(2), lambda done: len(done.adata.uns[KEY]["history"]["loss"]) == 2),
+        refuses(0, "at least 1"),
+    ],
+    "batch_size": [
+        accepts(2, lambda done: param(done, "batch_size") == 2 and np.isfinite(_embedding(done.adata)).all()),
+        accepts(10**9, lambda done: np.isfinite(_embedding(done.adata)).all()),
+        accepts(np.int64(16), same),
+        refuses(1, "at least 2"),
+        refuses(0, "at least 2"),
+    ],
+    "cluster": [
+        *(accepts(name, lambda done, name=name: done.adata.uns[KEY]["cluster"] in (name, "types")) for name in ("kmeans", "gmm", "ward", "spectral", "leiden")),
+        refuses("Leiden", "'leiden'"),
+    ],
+    "n_runs": [
+        accepts(1, lambda done: f"{KEY}_agreement" not in done.adata.obs),
+        accepts(2, lambda done: done.adata.obs[f"{KEY}_agreement"].between(0, 1)),
+        refuses(0, "at least 1"),
+    ],
+    "accelerator": [
+        accepts("cpu", same),
+        refuses("warp", '"auto"'),
+    ],
+    "devices": [
+        accepts(1, same),
+        accepts("auto", same),
+        refuses(0),
+        refuses(2, accelerator="cpu"),
+        refuses("many", accelerator="cpu"),
+    ],
+    "model_dir": [
+        accepts("saved", model_is_saved),
+        accepts(Path("saved as path"), model_is_saved),
+        refuses(".", "exists already"),
+        refuses("no such parent/model"),
+        refuses(""),
+    ],
+    "model_kwargs": [
+        accepts({}, same),
+        refuses({"n_hiden": 3}, "n_hidden"),
+        refuses({"n_latent": 3}, n_latent=4),
+    ],
+    "train_kwargs": [
+        accepts({}, same),
+        accepts({"snapshot_epochs": [0, 1]}, lambda done: done.adata.obsm[f"X_{KEY}_snapshots"].shape[:2] == (N_OBS, 2)),
+        accepts({"logger": False}, same),
+        refuses({"epochs": 3}, "early_stopping"),
+        refuses({"max_epochs": 3}),
+        refuses({"snapshot_epochs": [2]}),
+        refuses({"plan_kwargs": {"lrr": 3}}, "lr"),
+        refuses({"plan_kwargs": {"lr": float("nan")}}),
+        refuses({"plan_kwargs": {"schedule": "cosinus"}}, "cosine"),
+    ],
+}  # fmt: skip
+
+SEMIAAE: dict[str, list[Case]] = {
+    "labels_key": [
+        accepts("labels", lambda done: set(done.adata.obs[f"{KEY}_prediction"].cat.categories) == {"a", "b", "c"}),
+        accepts(None, lambda done: f"{KEY}_prediction" not in done.adata.obs),
+        refuses("no", "labels"),
+        refuses(KEY, "key_added"),
+    ],
+    "unlabeled_category": [
+        accepts("Unknown", lambda done: list(done.adata.uns[KEY]["types"]) == ["a", "b", "c"], labels_key="some_labels"),
+        accepts("a", lambda done: list(done.adata.uns[KEY]["types"]) == ["b", "c"], labels_key="labels"),
+        refuses("unknown", "Unknown", labels_key="some_labels"),
+    ],
+}  # fmt: skip
+
+CLUSTER: dict[str, list[Case]] = {
+    **COMMON,
+    "n_clusters": [
+        *COMMON["n_clusters"],
+        accepts(None, lambda done: done.adata.obs[KEY].nunique() == 3),
+        accepts(N_OBS, lambda done: done.adata.obs[KEY].nunique() == N_OBS),
+    ],
+    "use_rep": [
+        accepts("X_emb", lambda done: param(done, "use_rep") == "X_emb" and same(done)),
+        refuses("no", "X_emb"),
+    ],
+    "method": [
+        *(accepts(name, lambda done, name=name: done.adata.uns[KEY]["cluster"] == name and same(done)) for name in ("kmeans", "gmm", "ward", "spectral", "leiden")),
+        refuses("K-means", "kmeans"),
+    ],
+}  # fmt: skip
+
+CONSENSUS: dict[str, list[Case]] = {
+    **COMMON,
+    "n_clusters": [*COMMON["n_clusters"], accepts(None, lambda done: done.adata.obs[KEY].nunique() == 3)],
+    "keys": [
+        accepts(["run0", "run1"], lambda done: set(done.adata.uns[KEY]["agreement"]) == {"run0", "run1"}),
+        accepts(("run0", "run1", "labels"), lambda done: len(done.adata.uns[KEY]["agreement"]) == 3),
+        refuses(["run0"], "two"),
+        refuses(["run0", "run0"], "two"),
+        refuses(["run0", "no"], "run1"),
+        refuses("run0"),
+    ],
+}
+
+LONG = ("10**12", "10**30")  # would run that long
+
+
+def _method(name: str) -> Target:
+    def arguments() -> dict[str, Any]:
+        labels = {"labels_key": "some_labels"} if name == "semiaae" else {}
+        return {"adata": small(), "n_clusters": 3, "max_epochs": 1, "batch_size": 16, "key_added": KEY, **labels}
+
+    rows = {**METHOD, **(SEMIAAE if name == "semiaae" else {})}
+    untried = {"max_epochs": LONG, "n_runs": LONG, "devices": LONG}
+    return Target(f"tl.{name}", getattr(scx.tl, name), arguments, rows, untried)
+
+
+TARGETS = [
+    *map(_method, METHODS),
+    Target("tl.cluster", scx.tl.cluster, lambda: {"adata": small(), "n_clusters": 3, "use_rep": "X_emb", "key_added": KEY}, CLUSTER),
+    Target("tl.consensus", scx.tl.consensus, lambda: {"adata": small(), "keys": ["run0", "run1"], "key_added": KEY}, CONSENSUS),
+]  # fmt: skip
