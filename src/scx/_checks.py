@@ -37,7 +37,7 @@ def shown(value: Any) -> str:
 def check_anndata(adata: Any, *, min_obs: int = MIN_CELLS, min_vars: int = MIN_GENES) -> None:
     """Raise unless `adata` is an AnnData with at least `min_obs` cells and `min_vars` genes."""
     if not isinstance(adata, AnnData):
-        msg = f"Expected an AnnData as first argument, got {type(adata).__name__}."
+        msg = f"`adata` must be an AnnData, got an object of type {type(adata).__name__}."
         raise TypeError(msg)
     if adata.n_obs < min_obs:
         msg = f"`adata` has {adata.n_obs} cells; training needs at least {min_obs}."

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 import scx
-
 from robustness.data import N_OBS, N_VARS, small
 from robustness.table import Case, Made, Outcome, Target, accepts, refuses
 
@@ -75,7 +74,9 @@ COMMON: dict[str, list[Case]] = {
 
 def model_is_saved(done: Outcome) -> bool:
     folder = Path(done.arguments["model_dir"]).expanduser()
-    return (folder / "model.pt").exists() and [path.name for path in folder.parent.iterdir() if "tmp" in path.name] == []
+    return (folder / "model.pt").exists() and [
+        path.name for path in folder.parent.iterdir() if "tmp" in path.name
+    ] == []
 
 
 METHOD: dict[str, list[Case]] = {
@@ -180,6 +181,12 @@ METHOD: dict[str, list[Case]] = {
 }  # fmt: skip
 
 SEMIAAE: dict[str, list[Case]] = {
+    "n_clusters": [
+        accepts(3, lambda done: done.adata.obs[KEY].nunique() <= 3),
+        accepts(None, lambda done: done.adata.uns[KEY]["n_clusters"]["chosen"] == done.adata.obs[KEY].nunique()),
+        refuses(2, "labels name 3 types"),
+        refuses(N_OBS + 1, "between 2 and"),
+    ],
     "labels_key": [
         accepts("labels", lambda done: set(done.adata.obs[f"{KEY}_prediction"].cat.categories) == {"a", "b", "c"}),
         accepts(None, lambda done: f"{KEY}_prediction" not in done.adata.obs),
@@ -214,8 +221,8 @@ CONSENSUS: dict[str, list[Case]] = {
     **COMMON,
     "n_clusters": [*COMMON["n_clusters"], accepts(None, lambda done: done.adata.obs[KEY].nunique() == 3)],
     "keys": [
-        accepts(["run0", "run1"], lambda done: set(done.adata.uns[KEY]["agreement"]) == {"run0", "run1"}),
-        accepts(("run0", "run1", "labels"), lambda done: len(done.adata.uns[KEY]["agreement"]) == 3),
+        accepts(["run0", "run1"], lambda done: list(param(done, "keys")) == ["run0", "run1"]),
+        accepts(("run0", "run1", "labels"), lambda done: list(param(done, "keys")) == ["run0", "run1", "labels"]),
         refuses(["run0"], "two"),
         refuses(["run0", "run0"], "two"),
         refuses(["run0", "no"], "run1"),

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 
 import scx
-
 from robustness.identical import assert_identical, frozen
 
 SOURCE = str(Path(scx.__file__).parent)
@@ -78,7 +77,9 @@ def accepts(value: Any, effect: Callable[[Outcome], Any], *, warns: str = "", la
     return Case(value, True, effect, match=warns, others=others, label=label)
 
 
-def refuses(value: Any, match: str = "", *, error: Any = (TypeError, ValueError), label: str = "", **others: Any) -> Case:
+def refuses(
+    value: Any, match: str = "", *, error: Any = (TypeError, ValueError), label: str = "", **others: Any
+) -> Case:
     """A value that is refused; `match` is searched for in the message, which names the parameter in any case."""
     return Case(value, False, match=match, error=error, others=others, label=label)
 
@@ -197,9 +198,15 @@ def kinds(annotation: Any) -> set[str]:
 def odd_cases(parameter: inspect.Parameter, untried: Collection[str]) -> list[Case]:
     """Return the odd values as cases of a parameter: refused where their kind is wrong, else either."""
     if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-        return [Case({"no_such_argument": value}, None, label=f"no_such_argument={label}") for label, value, _ in ODD[:3]]
+        return [
+            Case({"no_such_argument": value}, None, label=f"no_such_argument={label}") for label, value, _ in ODD[:3]
+        ]
     allowed = kinds(parameter.annotation)
-    cases = [Case(value, None if kind in allowed else False, label=label) for label, value, kind in ODD if label not in untried]
+    cases = [
+        Case(value, None if kind in allowed else False, label=label)
+        for label, value, kind in ODD
+        if label not in untried
+    ]
     if parameter.default is None and "None" not in untried:  # the default is what every other call tests
         cases = [case for case in cases if case.value is not None]
     return sorted(cases, key=lambda case: case.accepted is None)
