@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from scx._options import Count, Range, check_option, check_options
 from scx._types import check_type, typed
 
 from ._normalize import LogNormalize
+from ._reader import CellReader, check_values, gene_columns, row_numbers, size_factors
 from ._snapshots import Snapshots
 from ._stopping import EARLY_STOPPING, Instability
 
@@ -199,6 +200,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
     @classmethod
     def _register(cls, adata: AnnData, setup_args: Mapping[str, Any], **kwargs: Any) -> None:
         """Register counts and size factors; all arguments of ``setup_anndata`` are kept, so that loading sets up the same."""
+        if setup_args["size_factor_key"] is not None:
+            size_factors(adata, setup_args["size_factor_key"])
         setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, **setup_args)
         fields = [LayerField(REGISTRY_KEYS.X_KEY, setup_args["layer"], is_count_data=True)]
         if setup_args["size_factor_key"] is not None:
@@ -206,6 +209,32 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
+
+    @classmethod
+    def load(cls, dir_path: str, adata: AnnData | bool | None = None, *args: Any, **kwargs: Any) -> Self:
+        """Load a saved model, as scvi-tools does.
+
+        The file is unpickled, which can run any code that is in it: load only files that you trust.
+
+        Parameters
+        ----------
+        dir_path
+            Folder that the model was saved in.
+        adata
+            AnnData with the genes of the model, by name in any order; the data of the model are these genes of it. None for the
+            data that were saved with it, if they were. False for none.
+        *args, **kwargs
+            As in :meth:`scvi.model.base.BaseModelClass.load`.
+        """
+        if not isinstance(adata, AnnData):
+            return super().load(dir_path, adata, *args, **kwargs)
+        model = super().load(dir_path, False, *args, **kwargs)
+        columns = gene_columns(adata.var_names, model._genes())
+        if columns is not None:
+            part = adata[:, columns]
+            adata = part.to_memory() if adata.isbacked else part.copy()
+        model._validate_anndata(adata)
+        return model
 
     @typed
     def train(
@@ -303,7 +332,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         Parameters
         ----------
         adata
-            AnnData with the fields of the one the model was set up with; None for that one.
+            AnnData with the fields of the one the model was set up with; None for that one. Genes are matched by name: they may be in
+            any order, and there may be others. It is not changed.
         indices
             Cells to embed, in this order; None for all.
         batch_size
@@ -343,11 +373,34 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
     ) -> NDArray[np.float32]:
         """Apply a function of the module to cells in batches; its rows come back in the order of `indices`."""
         self._check_if_trained(warn=False)
-        adata = self._validate_anndata(adata)
-        indices = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
+        cells = self._reader(self._data(adata))
+        indices = np.arange(cells.n_obs) if indices is None else row_numbers(indices, cells.n_obs)
         # Data on disk is read in increasing order whatever the order asked for.
         rows, rank = np.unique(indices, return_inverse=True)
-        return self._over(function, adata, rows, batch_size).cpu().numpy()[rank]
+        return self._over(function, cells, rows, batch_size).cpu().numpy()[rank]
+
+    def _data(self, adata: AnnData | None) -> AnnData:
+        """Return `adata`, or for None the data of the model."""
+        adata = self.adata if adata is None else adata
+        if adata is None:
+            msg = "The model was loaded without data: pass `adata`."
+            raise ValueError(msg)
+        return adata
+
+    def _reader(self, adata: AnnData) -> CellReader:
+        """Return a reader of the cells of any AnnData with the genes of the model."""
+        setup = self.registry_["setup_args"]
+        return CellReader(
+            adata,
+            self._genes(),
+            layer=setup["layer"],
+            size_factor_key=setup["size_factor_key"],
+            counts=self.module.normalize.log,
+        )
+
+    def _genes(self) -> NDArray:
+        """Return the names of the genes that the model was set up with, in its order."""
+        return self.registry_["field_registries"][REGISTRY_KEYS.X_KEY]["state_registry"]["column_names"]
 
     @torch.no_grad()
     def embed_while_training(self, cells: NDArray[np.int64] | None = None) -> Tensor:
@@ -361,9 +414,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         self.module.eval()
         try:
             with torch.random.fork_rng(devices=[]):  # a loader draws a seed even where it does not shuffle
-                return self._over(
-                    self.module.embed, self.adata, np.arange(self.adata.n_obs) if cells is None else cells
-                )
+                rows = np.arange(self.adata.n_obs) if cells is None else cells
+                return self._over(self.module.embed, self._reader(self.adata), rows)
         finally:
             self.module.train()
 
@@ -398,22 +450,18 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
     def _over(
         self,
         function: Callable[[dict[str, Tensor]], Tensor],
-        adata: AnnData,
+        cells: CellReader,
         rows: NDArray[np.int64],
         batch_size: int | None = None,
     ) -> Tensor:
         """Apply a function of the module to cells in batches, and return its rows in the order of `rows`, which increase."""
         if not self.module.embeds_in_context:
-            return torch.cat([function(tensors) for tensors in self._batches(adata, rows, batch_size)])
+            return torch.cat([function(tensors) for tensors in cells.batches(rows, batch_size or INFERENCE_BATCH_SIZE)])
         # Cells are embedded among as many others as in training, drawn at random. Rows of a batch increase, for data on disk.
         n_batches = math.ceil(len(rows) / (batch_size or self.batch_size_))
         shuffled = np.random.default_rng(0).permutation(len(rows))
         batches = [np.sort(batch) for batch in np.array_split(shuffled, n_batches)]
-        parts = [
-            function(tensors)
-            for batch in batches
-            for tensors in self._make_data_loader(adata, indices=rows[batch], batch_size=len(batch))
-        ]
+        parts = [function(tensors) for batch in batches for tensors in cells.batches(rows[batch], len(batch))]
         order = torch.from_numpy(np.argsort(np.concatenate(batches)))
         return torch.cat(parts)[order.to(parts[0].device)]
 
@@ -430,12 +478,10 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         if self.recipes[self.recipe_].train["settle_batch_norm"]:
             self._settle_batch_norm()
 
-    def _batches(
-        self, adata: AnnData, indices: NDArray | None = None, batch_size: int | None = None
-    ) -> Iterator[dict[str, Tensor]]:
-        """Load cells in batches of nearly equal size, so that none is left with a few cells."""
+    def _batches(self, adata: AnnData, indices: NDArray | None = None) -> Iterator[dict[str, Tensor]]:
+        """Load cells of training in batches of nearly equal size, so that none is left with a few cells."""
         n_cells = adata.n_obs if indices is None else len(indices)
-        n_batches = math.ceil(n_cells / (batch_size or INFERENCE_BATCH_SIZE))
+        n_batches = math.ceil(n_cells / INFERENCE_BATCH_SIZE)
         return iter(self._make_data_loader(adata, indices=indices, batch_size=math.ceil(n_cells / n_batches)))
 
     def _size_factors(self) -> NDArray:
@@ -445,7 +491,14 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
 
     @torch.inference_mode()
     def _fit_normalization(self) -> None:
-        self.module.normalize.fit(self._size_factors(), map(self.module.inputs, self._batches(self.adata)))
+        layer = self.registry_["setup_args"]["layer"]
+        source = "`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"
+
+        def inputs(tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+            check_values(tensors[REGISTRY_KEYS.X_KEY], source, counts=self.module.normalize.log)
+            return self.module.inputs(tensors)
+
+        self.module.normalize.fit(self._size_factors(), map(inputs, self._batches(self.adata)))
 
     @torch.inference_mode()
     def _settle_batch_norm(self) -> None:

@@ -415,10 +415,10 @@ class InfoVAE(DeepClusteringModel):
         -------
         Cells × genes. With counts: for a cell with the median size factor, and without dropouts.
         """
-        adata = self._validate_anndata(adata)
+        adata = self._data(adata)
         expression = self._of_cells(self.module.expression, adata, indices, batch_size)
         names = adata.obs_names if indices is None else adata.obs_names[np.asarray(indices)]
-        return pd.DataFrame(expression, index=names, columns=adata.var_names)
+        return pd.DataFrame(expression, index=names, columns=self._genes())
 
     def _callbacks(self) -> list[Callback]:
         return [] if self.module.n_clusters is None else [ClusteringPhase(self)]

@@ -442,7 +442,7 @@ class SemiAAE(DeepClusteringModel):
         if not self.types_:
             msg = "No types are known: the model was trained without labels. Set it up with `labels_key`."
             raise ValueError(msg)
-        adata = self._validate_anndata(adata)
+        adata = self._data(adata)
         proba = self._of_cells(self.module.type_probabilities, adata, indices, batch_size)
         if not soft:
             return np.array(self.types_, dtype=object)[proba.argmax(axis=1)]
