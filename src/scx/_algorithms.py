@@ -39,13 +39,22 @@ class Algorithm:
 
 def run_algorithm(name: str, embedding: NDArray, n_clusters: int, seed: int) -> tuple[Labels, int]:
     """Cluster all cells with one of `ALGORITHMS`; return their labels, shape (n_cells,), and how many were fitted on."""
-    algorithm = ALGORITHMS[name]
-    n_cells = len(embedding)
-    if algorithm.max_cells is None or n_cells <= algorithm.max_cells:
-        fitted = np.arange(n_cells)
-    else:
-        fitted = np.sort(np.random.default_rng(seed).choice(n_cells, algorithm.max_cells, replace=False))
-    return algorithm.fit(embedding, fitted, n_clusters, seed), len(fitted)
+    fitted = _sample(name, len(embedding), seed)
+    return ALGORITHMS[name].fit(embedding, fitted, n_clusters, seed), len(fitted)
+
+
+def leiden_at(resolution: float, embedding: NDArray, seed: int) -> tuple[Labels, int]:
+    """Cluster all cells by Leiden at a resolution, with as many clusters as it finds; return what :func:`run_algorithm` does."""
+    fitted = _sample("leiden", len(embedding), seed)
+    return _carried_over(embedding, fitted, _partitions(embedding[fitted], seed)(resolution)), len(fitted)
+
+
+def _sample(name: str, n_cells: int, seed: int) -> NDArray[np.int64]:
+    """Return the cells that an algorithm is fitted on, increasing."""
+    most = ALGORITHMS[name].max_cells
+    if most is None or n_cells <= most:
+        return np.arange(n_cells)
+    return np.sort(np.random.default_rng(seed).choice(n_cells, most, replace=False))
 
 
 def _kmeans(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -> Labels:
@@ -112,15 +121,7 @@ def _spectral(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -
 
 def _leiden(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -> Labels:
     """Leiden on the graph of nearest neighbours, its resolution searched for the number of clusters."""
-    import scanpy as sc
-
-    graph = AnnData(obsm={"X": embedding[fitted]})
-    sc.pp.neighbors(graph, n_neighbors=min(N_NEIGHBORS, len(fitted) - 1), use_rep="X", random_state=seed)
-
-    def partition(resolution: float) -> Labels:
-        sc.tl.leiden(graph, resolution=resolution, random_state=seed, flavor="igraph", n_iterations=2, directed=False)
-        return graph.obs["leiden"].to_numpy().astype(int)
-
+    partition = _partitions(embedding[fitted], seed)
     low, high = 0.0, 1.0
     labels = partition(high)
     while labels.max() + 1 < n_clusters and high < len(fitted):
@@ -140,6 +141,20 @@ def _leiden(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -> 
         if abs(labels.max() + 1 - n_clusters) < abs(found - n_clusters):
             best = labels
     return _carried_over(embedding, fitted, best)
+
+
+def _partitions(cells: NDArray, seed: int) -> Callable[[float], Labels]:
+    """Return what gives Leiden's partition of the graph of nearest neighbours at a resolution."""
+    import scanpy as sc
+
+    graph = AnnData(obsm={"X": cells})
+    sc.pp.neighbors(graph, n_neighbors=min(N_NEIGHBORS, len(cells) - 1), use_rep="X", random_state=seed)
+
+    def partition(resolution: float) -> Labels:
+        sc.tl.leiden(graph, resolution=resolution, random_state=seed, flavor="igraph", n_iterations=2, directed=False)
+        return graph.obs["leiden"].to_numpy().astype(int)
+
+    return partition
 
 
 def _carried_over(embedding: NDArray, fitted: NDArray, labels: Labels) -> Labels:

@@ -89,6 +89,18 @@ def check_n_clusters(n_clusters: Any, n_obs: int, n_types: int = 0) -> None:
             raise ValueError(msg)
 
 
+def check_resolution(resolution: float | None, n_clusters: int | None, name: str, algorithm: str) -> None:
+    """Raise if a `resolution` is given where it is not used; `name` is the argument that names the `algorithm`."""
+    if resolution is None:
+        return
+    if algorithm != "leiden":
+        msg = f'`resolution` is for Leiden: pass `{name}="leiden"`, or leave it out; `{name}` is {algorithm!r}.'
+        raise ValueError(msg)
+    if n_clusters is not None:
+        msg = "Pass either `n_clusters` or `resolution`: for a number of clusters, the resolution is searched."
+        raise ValueError(msg)
+
+
 def check_in(where: str, key: Any, held: Iterable[Any]) -> None:
     """Raise unless `key` names an entry of ``adata.obs``, ``adata.obsm`` or whatever `where` says, which `held` lists."""
     if key not in list(held):

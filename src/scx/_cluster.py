@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._algorithms import ALGORITHMS, CHUNK, run_algorithm
+from ._algorithms import ALGORITHMS, CHUNK, leiden_at, run_algorithm
 from ._n_clusters import choose_n_clusters, given
 
 METHODS = tuple(ALGORITHMS)
 """Names of the clustering algorithms."""
+RESOLUTION = 1.0
+"""Resolution of Leiden where neither it nor a number of clusters is given; that of scanpy."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Clustering:
         return int(self.labels.max()) + 1
 
 
-def cluster(embedding: NDArray, n_clusters: int | None, method: str, seed: int) -> Clustering:
+def cluster(
+    embedding: NDArray, n_clusters: int | None, method: str, seed: int, resolution: float | None = None
+) -> Clustering:
     """Cluster an embedding.
 
     Parameters
@@ -77,16 +81,25 @@ def cluster(embedding: NDArray, n_clusters: int | None, method: str, seed: int) 
     embedding
         Shape (n_cells, n_dims).
     n_clusters
-        Number of clusters; None has it chosen by :func:`scx._n_clusters.choose_n_clusters`.
+        Number of clusters; None has it found by Leiden at `resolution`, or for another method chosen by
+        :func:`scx._n_clusters.choose_n_clusters`.
     method
         One of `METHODS`.
     seed
         Seed of whatever is drawn.
+    resolution
+        Resolution of Leiden where there is no number of clusters; None for `RESOLUTION`.
     """
-    number = choose_n_clusters(embedding, seed) if n_clusters is None else given(n_clusters)
-    found, n_fitted = run_algorithm(method, embedding, number.chosen, seed)
+    if method == "leiden" and n_clusters is None:
+        resolution = float(RESOLUTION if resolution is None else resolution)
+        found, n_fitted = leiden_at(resolution, embedding, seed)
+        number = given(int(found.max()) + 1, f"Leiden at resolution {resolution}").info | {"resolution": resolution}
+    else:
+        chosen = choose_n_clusters(embedding, seed) if n_clusters is None else given(n_clusters)
+        number = chosen.info
+        found, n_fitted = run_algorithm(method, embedding, chosen.chosen, seed)
     labels = ordered_by_size(found)
-    info = {"n_clusters": number.info, "cluster": method, "n_cells_fitted": n_fitted}
+    info = {"n_clusters": number, "cluster": method, "n_cells_fitted": n_fitted}
     return Clustering(labels, confidence=posterior(embedding, labels), info=info)
 
 

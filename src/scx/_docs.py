@@ -7,7 +7,8 @@ PARAMETERS = """\
 adata
     Cells × genes, with raw counts.
 n_clusters
-    Number of clusters k. None has it chosen on the embedding by stability and separation, see :doc:`/clusters`.
+    Number of clusters k. None has it chosen on the embedding by stability and separation, see :doc:`/clusters`; with
+    ``cluster="leiden"``, as many as Leiden finds at `resolution`.
 layer
     Layer with raw counts; None for ``X``.
 mask_var
@@ -26,6 +27,8 @@ batch_size
 cluster
     How the embedding is clustered, as `method` of :func:`scx.tl.cluster`: ``"kmeans"``, ``"gmm"``, ``"ward"``, ``"spectral"``
     or ``"leiden"``; None for the recipe's.
+resolution
+    Resolution of Leiden, for ``cluster="leiden"`` without `n_clusters`; None for 1. Higher values give more clusters.
 n_runs
     Train so many times from different seeds, and return the consensus of the clusters as :func:`scx.tl.consensus` finds it.
     Takes so many times as long.

@@ -1,6 +1,6 @@
 """How many clusters an embedding has: those that resampling reproduces and that lie apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class NumberOfClusters:
     """
 
     chosen: int
-    info: Mapping[str, Any]
+    info: dict[str, Any]
 
 
 def given(n_clusters: int, reason: str = "given") -> NumberOfClusters:

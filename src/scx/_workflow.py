@@ -20,6 +20,7 @@ from ._cluster import Clustering, named_after, posterior
 from ._cluster import cluster as cluster_embedding
 from ._consensus import consensus
 from ._keys import LABELS, SIZE_FACTOR, Keys
+from ._options import Positive, check_option
 from ._prepare import prepare, read_counts, resolve_mask_var
 from ._rng import global_seed, spawn_seeds
 from ._write import write
@@ -41,6 +42,7 @@ def fit_and_annotate(
     max_epochs: int | None,
     batch_size: int | None,
     cluster: str | None,
+    resolution: float | None,
     n_runs: int,
     key_added: str,
     rng: int | np.random.Generator,
@@ -68,6 +70,11 @@ def fit_and_annotate(
     chosen = model_cls.recipes[recipe]
     algorithm = chosen.cluster if cluster is None else cluster
     _checks.check_choice("cluster", algorithm, CLUSTER_METHODS)
+    resolution = check_option("resolution", resolution, Positive | None)
+    _checks.check_resolution(resolution, n_clusters, "cluster", algorithm)
+    if resolution is not None and labels is not None:
+        msg = "`resolution` is not used with labels, whose types set the number of clusters. Leave it out."
+        raise ValueError(msg)
     for name, value, minimum in (
         ("n_top_genes", n_top_genes, _checks.MIN_GENES),
         ("n_latent", n_latent, 1),
@@ -129,7 +136,7 @@ def fit_and_annotate(
                 )
                 embeddings.append(model.get_latent_representation())
                 # 5. cluster
-                clusterings.append(model.cluster(embeddings[-1], n_clusters, algorithm, cluster_seed))
+                clusterings.append(model.cluster(embeddings[-1], n_clusters, algorithm, cluster_seed, resolution))
             finally:
                 # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
                 model.deregister_manager(working)
@@ -184,6 +191,7 @@ def cluster_and_annotate(
     n_clusters: int | None,
     use_rep: str,
     method: str,
+    resolution: float | None,
     key_added: str,
     rng: int | np.random.Generator,
     copy: bool,
@@ -194,10 +202,12 @@ def cluster_and_annotate(
     _checks.check_key_added(adata, keys, keys.written(confidence=True))
     _checks.check_n_clusters(n_clusters, adata.n_obs)
     _checks.check_choice("method", method, CLUSTER_METHODS)
+    resolution = check_option("resolution", resolution, Positive | None)
+    _checks.check_resolution(resolution, n_clusters, "method", method)
     _checks.check_rng(rng)
     embedding = _checks.check_embedding(adata, use_rep)
     start = logg.info(f"clustering {adata.n_obs} cells")
-    clustering = cluster_embedding(embedding, n_clusters, method, *spawn_seeds(rng, 1))
+    clustering = cluster_embedding(embedding, n_clusters, method, spawn_seeds(rng, 1)[0], resolution)
     settings = {"method": method, "use_rep": use_rep, "rng": _recorded(rng)}
     return _write_clusters(adata, keys, clustering, settings, start, copy)
 

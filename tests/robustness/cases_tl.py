@@ -139,6 +139,11 @@ METHOD: dict[str, list[Case]] = {
         *(accepts(name, lambda done, name=name: done.adata.uns[KEY]["cluster"] in (name, "types")) for name in ("kmeans", "gmm", "ward", "spectral", "leiden")),
         refuses("Leiden", "'leiden'"),
     ],
+    "resolution": [
+        accepts(np.float32(0.5), lambda done: done.adata.uns[KEY]["n_clusters"]["reason"] == "Leiden at resolution 0.5", cluster="leiden", n_clusters=None),
+        refuses(0.0, "above 0", cluster="leiden"),
+        refuses(1.0, 'cluster="leiden"', cluster="kmeans"),
+    ],
     "n_runs": [
         accepts(1, lambda done: f"{KEY}_agreement" not in done.adata.obs),
         accepts(2, lambda done: done.adata.obs[f"{KEY}_agreement"].between(0, 1)),
@@ -214,6 +219,11 @@ CLUSTER: dict[str, list[Case]] = {
     "method": [
         *(accepts(name, lambda done, name=name: done.adata.uns[KEY]["cluster"] == name and same(done)) for name in ("kmeans", "gmm", "ward", "spectral", "leiden")),
         refuses("K-means", "kmeans"),
+    ],
+    "resolution": [
+        accepts(1, lambda done: done.adata.uns[KEY]["n_clusters"]["reason"] == "Leiden at resolution 1.0", method="leiden", n_clusters=None),
+        refuses(0.0, "above 0", method="leiden"),
+        refuses(1.0, "n_clusters", method="leiden", n_clusters=3),
     ],
 }  # fmt: skip
 

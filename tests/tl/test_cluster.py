@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import scx
+from scx._rng import spawn_seeds
 
 
 @pytest.fixture
@@ -127,3 +128,79 @@ def test_number_of_types_of_real_data(real_data, name):
     scx.tl.cluster(adata, use_rep="X_pca")
     k = adata.obs["cell_type"].nunique()
     assert abs(adata.uns["cluster"]["n_clusters"]["chosen"] - k) <= 0.25 * k
+
+
+def leiden_of_scanpy(embedding, resolution, seed):
+    import scanpy as sc
+
+    graph = ad.AnnData(obsm={"X": embedding})
+    sc.pp.neighbors(graph, n_neighbors=15, use_rep="X", random_state=seed)
+    sc.tl.leiden(graph, resolution=resolution, random_state=seed, flavor="igraph", n_iterations=2, directed=False)
+    return graph.obs["leiden"]
+
+
+@pytest.mark.parametrize("resolution", [None, 0.3, np.float32(2)])
+def test_leiden_without_a_number_finds_it_at_the_resolution(embedded, resolution):
+    scx.tl.cluster(embedded, use_rep="X_rep", method="leiden", resolution=resolution)
+    value = 1.0 if resolution is None else float(resolution)
+    expected = leiden_of_scanpy(embedded.obsm["X_rep"], value, *spawn_seeds(0, 1))
+    assert embedded.obs["cluster"].nunique() == expected.nunique()
+    assert adjusted_rand_score(embedded.obs["cluster"], expected) == 1
+    number = embedded.uns["cluster"]["n_clusters"]
+    assert number == {
+        "chosen": expected.nunique(),
+        "reason": f"Leiden at resolution {value}",
+        "resolution": value,
+    }
+
+
+def test_methods_leave_the_number_to_leiden(method, pbmc, tmp_path):
+    key = method.name
+    method.run(pbmc, None, cluster="leiden")
+    number = pbmc.uns[key]["n_clusters"]
+    assert number["reason"] == "Leiden at resolution 1.0"
+    assert number["chosen"] == pbmc.obs[key].nunique()
+    method.run(pbmc, None, cluster="leiden", resolution=4, key_added="finer")
+    assert pbmc.obs["finer"].nunique() > pbmc.obs[key].nunique()
+    assert pbmc.uns["finer"]["n_clusters"]["resolution"] == 4.0
+    pbmc.write_h5ad(tmp_path / "out.h5ad")
+
+
+def test_number_that_leiden_finds_on_a_sample(monkeypatch):
+    import dataclasses
+
+    from sklearn.datasets import make_blobs
+
+    from scx import _algorithms
+
+    embedding, truth = make_blobs([900, 450, 150], centers=np.eye(3) * 12, random_state=1)
+    small = dataclasses.replace(_algorithms.ALGORITHMS["leiden"], max_cells=300)
+    monkeypatch.setitem(_algorithms.ALGORITHMS, "leiden", small)
+    adata = ad.AnnData(obsm={"X_rep": embedding.astype(np.float32)})
+    scx.tl.cluster(adata, use_rep="X_rep", method="leiden", resolution=0.05)
+    assert adata.uns["cluster"]["n_cells_fitted"] == 300
+    assert adata.uns["cluster"]["n_clusters"]["chosen"] == adata.obs["cluster"].nunique() == 3
+    assert adjusted_rand_score(adata.obs["cluster"], truth) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "match"),
+    [
+        ({"resolution": 1.0}, r'`resolution` is for Leiden: pass `{name}="leiden"`'),
+        ({"resolution": 1.0, "{name}": "leiden", "n_clusters": 3}, "either `n_clusters` or `resolution`"),
+        ({"resolution": 0.0, "{name}": "leiden"}, "`resolution` must be a number, above 0"),
+        ({"resolution": float("nan"), "{name}": "leiden"}, "`resolution` must be a number"),
+    ],
+)
+def test_resolution_that_is_not_used(embedded, pbmc, method, kwargs, match):
+    for adata, function, name in ((embedded, scx.tl.cluster, "method"), (pbmc, method.function, "cluster")):
+        arguments = {key.format(name=name): value for key, value in kwargs.items()}
+        arguments |= {"use_rep": "X_rep"} if name == "method" else {}
+        with pytest.raises(ValueError, match=match.format(name=name)):
+            function(adata, **arguments)
+
+
+def test_resolution_with_labels(pbmc):
+    pbmc.obs["some"] = pbmc.obs["bulk_labels"].astype(str)
+    with pytest.raises(ValueError, match="`resolution` is not used with labels"):
+        scx.tl.semiaae(pbmc, labels_key="some", cluster="leiden", resolution=1.0)

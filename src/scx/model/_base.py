@@ -347,21 +347,28 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         """
         return self._of_cells(self.module.embed, adata, indices, batch_size)
 
-    def cluster(self, embedding: NDArray[np.float32], n_clusters: int | None, method: str, seed: int) -> Clustering:
+    def cluster(
+        self,
+        embedding: NDArray[np.float32],
+        n_clusters: int | None,
+        method: str,
+        seed: int,
+        resolution: float | None = None,
+    ) -> Clustering:
         """Cluster the cells that the model was trained on; overridden where a model knows more of them than their embedding.
 
         Parameters
         ----------
         embedding
             Their embedding, shape (n_cells, n_latent).
-        n_clusters, method, seed
+        n_clusters, method, seed, resolution
             As in :func:`scx._cluster.cluster`.
 
         Returns
         -------
         Clusters, which may have names and come with a prediction of known types.
         """
-        return cluster(embedding, n_clusters, method, seed)
+        return cluster(embedding, n_clusters, method, seed, resolution)
 
     @torch.inference_mode()
     def _of_cells(

@@ -449,7 +449,14 @@ class SemiAAE(DeepClusteringModel):
         names = adata.obs_names if indices is None else adata.obs_names[np.asarray(indices)]
         return pd.DataFrame(proba, index=names, columns=list(self.types_))
 
-    def cluster(self, embedding: NDArray[np.float32], n_clusters: int | None, method: str, seed: int) -> Clustering:
+    def cluster(
+        self,
+        embedding: NDArray[np.float32],
+        n_clusters: int | None,
+        method: str,
+        seed: int,
+        resolution: float | None = None,
+    ) -> Clustering:
         """Cluster the cells that the model was trained on: known types by name, and groups that are new.
 
         Without labels, clusters are those of the embedding. With ``recipe="paper"``, embedding and probabilities of the types are
@@ -458,11 +465,11 @@ class SemiAAE(DeepClusteringModel):
 
         Parameters
         ----------
-        embedding, n_clusters, method, seed
+        embedding, n_clusters, method, seed, resolution
             As in :meth:`scx.model._base.DeepClusteringModel.cluster`.
         """
         if not self.types_:
-            return super().cluster(embedding, n_clusters, method, seed)
+            return super().cluster(embedding, n_clusters, method, seed, resolution)
         proba = self._of_cells(self.module.type_probabilities, None, None, None)
         if not self.module.guided:
             return self._clusters_by_vote(embedding, proba, n_clusters, method, seed)

@@ -12,6 +12,7 @@ def cluster(
     *,
     use_rep: str,
     method: str = "kmeans",
+    resolution: float | None = None,
     key_added: str = "cluster",
     rng: int | np.random.Generator = 0,
     copy: bool = False,
@@ -23,7 +24,8 @@ def cluster(
     adata
         Cells × genes, with an embedding in ``obsm``.
     n_clusters
-        Number of clusters k. None has it chosen on the embedding, without labels: random halves of at most 2,000 cells are
+        Number of clusters k. With ``method="leiden"``, None takes as many as Leiden finds at `resolution`. Else None has it chosen
+        on the embedding, without labels: random halves of at most 2,000 cells are
         clustered by KMeans for k = 2, 3, …; the score of k is how well clusters of one half are found again in the other
         (Jaccard index) times how far they lie apart (silhouette), both averaged over clusters. The largest k within 5 % of the
         best score is taken. Compare :cite:t:`Yu2022`.
@@ -41,8 +43,10 @@ def cluster(
         ``"spectral"``
             Spectral clustering of the graph of 15 nearest neighbours; 10,000, the others likewise.
         ``"leiden"``
-            Leiden :cite:p:`Traag2019` on that graph, its resolution searched for k clusters; 50,000, the others likewise. Where
-            no resolution gives k, the nearest number.
+            Leiden :cite:p:`Traag2019` on that graph; 50,000, the others likewise. With `n_clusters`, its resolution is searched for
+            k clusters; where no resolution gives k, the nearest number.
+    resolution
+        Resolution of Leiden, for ``method="leiden"`` without `n_clusters`; None for 1. Higher values give more clusters.
     key_added
         Name under which results are written.
     rng
@@ -62,7 +66,7 @@ def cluster(
         :math:`d_{ic}` to the mean of cluster c, and half the root mean square distance from the overall mean, s.
     ``adata.uns[key_added]`` : dict
         ``params``, ``cluster``, ``n_cells_fitted`` (cells the algorithm was fitted on), ``fields`` (what was written), ``scx_version``, and ``n_clusters``: the
-        number ``chosen``, the ``reason``, and the curves ``stability``, ``separation``, ``score`` over the numbers ``tried``.
+        number ``chosen``, the ``reason``, Leiden's ``resolution``, and the curves ``stability``, ``separation``, ``score`` over the numbers ``tried``.
 
     Raises
     ------

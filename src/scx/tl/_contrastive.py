@@ -25,6 +25,7 @@ def contrastive(
     max_epochs: int | None = None,
     batch_size: int | None = None,
     cluster: str | None = None,
+    resolution: float | None = None,
     n_runs: int = 1,
     key_added: str = "contrastive",
     rng: int | np.random.Generator = 0,

@@ -25,6 +25,7 @@ def infovae(
     max_epochs: int | None = None,
     batch_size: int | None = None,
     cluster: str | None = None,
+    resolution: float | None = None,
     n_runs: int = 1,
     key_added: str = "infovae",
     rng: int | np.random.Generator = 0,

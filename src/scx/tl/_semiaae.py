@@ -27,6 +27,7 @@ def semiaae(
     max_epochs: int | None = None,
     batch_size: int | None = None,
     cluster: str | None = None,
+    resolution: float | None = None,
     n_runs: int = 1,
     key_added: str = "semiaae",
     rng: int | np.random.Generator = 0,
