@@ -16,6 +16,9 @@ settings.register_profile("scx", deadline=None)  # how long an example takes is 
 settings.register_profile(
     "mutation", deadline=None, max_examples=15, phases=[Phase.explicit, Phase.generate], database=None
 )
+settings.register_profile(
+    "fuzz", deadline=None
+)  # for `make fuzz`: tests/robustness/test_properties.py runs 10,000 examples
 settings.load_profile("scx")
 
 
