@@ -193,22 +193,6 @@ def check_rng(rng: Any) -> None:
             raise TypeError(msg) from None
 
 
-def check_devices(accelerator: str, devices: int | list[int] | str) -> None:
-    """Raise unless Lightning knows the accelerator and finds the devices on this machine."""
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-    from ._compat import parse_devices
-
-    try:
-        parse_devices(accelerator, devices)
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        msg = (
-            f"Cannot use `accelerator={accelerator!r}` with `devices={devices!r}`: {error} "
-            'Pass accelerator="auto" to use what this machine has.'
-        )
-        raise ValueError(msg) from error
-
-
 def check_arguments(name: str, passed: Any, allowed: Iterable[str]) -> None:
     """Raise if the keyword arguments `passed` on under `name`, or by themselves where it is empty, hold one not `allowed`."""
     if passed is not None and not isinstance(passed, Mapping):

@@ -16,6 +16,9 @@ METHODS = tuple(ALGORITHMS)
 RESOLUTION = 1.0
 """Resolution of Leiden where neither it nor a number of clusters is given; that of scanpy."""
 
+ROUNDING = 64
+"""Differences of so many units in the last place are none: the order of a sum makes them."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -130,6 +133,12 @@ def posterior(embedding: NDArray, labels: NDArray[np.int64]) -> NDArray[np.float
         own = np.take_along_axis(kernel, labels[start : start + CHUNK, None], axis=1)
         confidence[start : start + CHUNK] = own[:, 0] / kernel.sum(axis=1)
     return confidence
+
+
+def is_constant(embedding: NDArray) -> bool:
+    """Whether all cells have the same embedding, but for the rounding of numbers."""
+    spread, size = np.ptp(embedding, axis=0).max(), np.abs(embedding).max()
+    return bool(spread <= ROUNDING * np.finfo(embedding.dtype).eps * size)
 
 
 def ordered_by_size(labels: NDArray) -> NDArray[np.int64]:

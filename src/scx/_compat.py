@@ -1,5 +1,6 @@
 """Every import of something private or version-dependent in scvi-tools, scanpy and anndata, checked by tests."""
 
+from numbers import Integral
 from typing import Any
 
 from anndata import AnnData
@@ -9,11 +10,19 @@ MASK_VAR_DEFAULT: Any = _empty
 """scanpy's marker for "``highly_variable`` if present", the default of `mask_var` in :func:`scanpy.pp.pca`."""
 
 
-def parse_devices(accelerator: str, devices: int | list[int] | str) -> None:
-    """Raise what Lightning raises on an accelerator or devices that it does not know or this machine does not have."""
+def parse_devices(accelerator: Any, devices: Any) -> tuple[str, Any]:
+    """Return accelerator and devices as Lightning's trainer takes them.
+
+    Raises what Lightning raises on an accelerator or devices that it does not know or this machine does not have.
+    """
     from scvi.model._utils import parse_device_args
 
-    parse_device_args(accelerator=accelerator, devices=devices, return_device="torch")
+    if isinstance(devices, Integral):
+        devices = int(devices)
+    elif not isinstance(devices, str):
+        devices = [int(device) for device in devices]
+    found = parse_device_args(accelerator=accelerator, devices=devices, return_device="torch")
+    return found[0], found[1]
 
 
 def fill_colors(adata: AnnData, key: str) -> None:
@@ -21,3 +30,10 @@ def fill_colors(adata: AnnData, key: str) -> None:
     from scanpy.plotting._utils import set_default_colors_for_categorical_obs
 
     set_default_colors_for_categorical_obs(adata, key)
+
+
+def history_logger(save_dir: str | None) -> Any:
+    """Return the logger of scvi-tools that keeps a model's history, in a file too if there is a folder to save it in."""
+    from scvi.train._logger import SimpleLogger
+
+    return SimpleLogger(save_dir=save_dir, save_log_on_disk=bool(save_dir))

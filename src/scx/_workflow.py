@@ -1,9 +1,6 @@
 """The walk of a call through the package: the only place that knows the order of the steps."""
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +56,8 @@ def fit_and_annotate(
 
     Labels are for models whose ``setup_anndata`` takes a `labels_key`.
     """
+    from .model._training import quiet
+
     keys = Keys(key_added)
 
     # 1. check
@@ -92,7 +91,7 @@ def fit_and_annotate(
     module_kwargs |= model_cls.check_module(asked)
     _checks.check_n_clusters(module_kwargs.get("n_clusters"), adata.n_obs)
     _checks.check_arguments("train_kwargs", train_kwargs, model_cls.train_arguments())
-    model_cls.check_training(**(train_kwargs or {}))
+    model_cls.check_training(accelerator=accelerator, devices=devices, **(train_kwargs or {}))
     written = keys.written(
         confidence=True,
         agreement=n_runs > 1,
@@ -102,7 +101,6 @@ def fit_and_annotate(
     )
     _checks.check_key_added(adata, keys, written)
     _checks.check_rng(rng)
-    _checks.check_devices(accelerator, devices)
     _checks.check_model_dir(model_dir)
     mask = resolve_mask_var(adata, mask_var, n_top_genes, use_flagged=chosen.use_flagged_genes)
     counts = read_counts(adata, layer)
@@ -125,7 +123,7 @@ def fit_and_annotate(
     clusterings: list[Clustering] = []
     for train_seed, cluster_seed in zip(seeds[::2], seeds[1::2], strict=False):
         # 3. train, 4. embed
-        with global_seed(train_seed), _quiet():
+        with global_seed(train_seed), quiet():
             model_cls.setup_anndata(working, **registered)
             model = model_cls(working, recipe=recipe, **module_kwargs)
             try:
@@ -150,7 +148,7 @@ def fit_and_annotate(
         for epoch, moment in model.snapshots.items()
     }
     if model_dir is not None:
-        with _quiet():
+        with quiet():
             model.save(str(model_dir))
 
     # 6. write
@@ -288,20 +286,3 @@ def _log_finished(start: Any, keys: Keys, clustering: Clustering, *further: str)
         added.append(f"{keys.agreement!r}, agreement of the clusterings on each cell (adata.obs)")
     added += [*further, f"{keys.uns!r}, how it came about (adata.uns)"]
     logg.info("    finished", time=start, deep="\n    ".join(["added", *added]))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what Lightning and scvi-tools say about hardware, loaders and fractional counts (which scx has checked)."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "scvi")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        warnings.filterwarnings("ignore", message=".*does not contain unnormalized count data.*")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.WARNING)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 import torch
 from anndata import AnnData
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer as LightningTrainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
@@ -23,14 +24,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from scx._checks import check_arguments, check_choice, check_epochs, check_n_clusters
-from scx._cluster import Clustering, cluster
+from scx._cluster import Clustering, cluster, is_constant
 from scx._options import Count, Range, check_option, check_options
+from scx._rng import exclusively
 from scx._types import check_type, typed
 
 from ._normalize import LogNormalize
 from ._reader import CellReader, check_values, gene_columns, row_numbers, size_factors
 from ._snapshots import Snapshots
 from ._stopping import EARLY_STOPPING, Instability
+from ._training import Diverged, Runner, check_trainer, session_restored, with_history
 
 INFERENCE_BATCH_SIZE = 4096
 """Cells per batch where nothing is trained."""
@@ -121,6 +124,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
     snapshots: dict[int, NDArray[np.float32]]
     """Embeddings of all training cells after epochs, kept where :meth:`train` was asked to."""
     _module_cls: type[DeepClusteringModule]
+    _train_runner_cls = Runner
 
     @typed
     def __init__(
@@ -152,6 +156,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         *,
         max_epochs: Any = None,
         batch_size: Any = None,
+        accelerator: Any = "auto",
+        devices: Any = "auto",
         plan_kwargs: Any = None,
         early_stopping: Any = False,
         callbacks: Any = (),
@@ -160,7 +166,10 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         """Return checked arguments of :meth:`train` by name; raise if one cannot be used, before anything is computed."""
         check_type("callbacks", callbacks, Sequence[Callback])
         check_arguments("", others, cls.train_arguments())
+        accelerator, devices = check_trainer(accelerator, devices, {**others, "callbacks": callbacks})
         return {
+            "accelerator": accelerator,
+            "devices": devices,
             "max_epochs": check_option("max_epochs", max_epochs, Count | None),
             "batch_size": check_option("batch_size", batch_size, BatchSize | None),
             "plan_kwargs": check_options("plan_kwargs", plan_kwargs, cls._training_plan_cls),
@@ -236,6 +245,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         model._validate_anndata(adata)
         return model
 
+    @exclusively
     @typed
     def train(
         self,
@@ -275,6 +285,14 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
             Further callbacks of Lightning.
         **trainer_kwargs
             Arguments of :class:`scvi.train.Trainer`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before training: if an argument cannot be used, or asks for more than one device.
+        RuntimeError
+            If training diverged: an epoch ended with a loss or weights that are NaN or infinite, or in the end the embedding is,
+            or all cells have the same. The model then counts as untrained, as after any error and after Ctrl-C.
         """
         checked = self.check_training(
             max_epochs=max_epochs,
@@ -282,9 +300,12 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
             plan_kwargs=plan_kwargs,
             early_stopping=early_stopping,
             callbacks=callbacks,
+            accelerator=accelerator,
+            devices=devices,
             **trainer_kwargs,
         )
         max_epochs, batch_size = checked["max_epochs"], checked["batch_size"]
+        accelerator, devices = checked["accelerator"], checked["devices"]
         recipe = self.recipes[self.recipe_].train
         n_obs = self.adata.n_obs
         batch_size = min(batch_size or recipe["batch_size"], n_obs)
@@ -305,20 +326,31 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
             watch = Snapshots(self, snapshot_epochs)
             callbacks.append(watch)
             self.snapshots = watch.embeddings
-        super().train(
-            max_epochs=max_epochs,
-            accelerator=accelerator,
-            devices=devices,
-            train_size=1.0,
-            shuffle_set_split=False,
-            batch_size=batch_size,
-            datasplitter_kwargs={"drop_last": drop_last, **self._splitter_kwargs()},
-            plan_kwargs={**recipe["plan_kwargs"], **checked["plan_kwargs"]},
-            early_stopping=checked["early_stopping"],
-            callbacks=callbacks,
-            **trainer_kwargs,
-        )
-        self._finish_training()
+        logger = with_history(trainer_kwargs.pop("logger", None), trainer_kwargs.pop("log_save_dir", None))
+        try:
+            with session_restored():
+                super().train(
+                    max_epochs=max_epochs,
+                    accelerator=accelerator,
+                    devices=devices,
+                    train_size=1.0,
+                    shuffle_set_split=False,
+                    batch_size=batch_size,
+                    datasplitter_kwargs={"drop_last": drop_last, **self._splitter_kwargs()},
+                    plan_kwargs={**recipe["plan_kwargs"], **checked["plan_kwargs"]},
+                    early_stopping=checked["early_stopping"],
+                    callbacks=callbacks,
+                    logger=logger,
+                    **trainer_kwargs,
+                )
+            self._finish_training()
+            self._check_result()
+        except BaseException as error:
+            self.is_trained_ = False
+            if isinstance(error, MisconfigurationException):
+                msg = f"Lightning cannot train {type(self).__name__} so: {error}"
+                raise ValueError(msg) from error
+            raise
 
     @typed
     def get_latent_representation(
@@ -370,6 +402,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         """
         return cluster(embedding, n_clusters, method, seed, resolution)
 
+    @exclusively
     @torch.inference_mode()
     def _of_cells(
         self,
@@ -484,6 +517,20 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         """Do what is left to do when the last step is taken."""
         if self.recipes[self.recipe_].train["settle_batch_norm"]:
             self._settle_batch_norm()
+
+    def _check_result(self) -> None:
+        """Raise unless an epoch was trained to its end, and cells have embeddings that tell them apart."""
+        if "loss" not in self.history:
+            msg = "Training ended before its first epoch did. Allow it more time or steps: `max_time`, `max_steps`."
+            raise RuntimeError(msg)
+        with torch.random.fork_rng(devices=[]):  # a loader draws a seed even where it does not shuffle
+            embedding = self._of_cells(self.module.embed, None, None, None)
+        n_bad = int((~np.isfinite(embedding).all(axis=1)).sum())
+        if n_bad or is_constant(embedding):
+            what = (
+                f"the embedding of {n_bad} cells is NaN or infinite" if n_bad else "all cells have the same embedding"
+            )
+            raise Diverged(what, self.trainer.lightning_module.learning_rates)
 
     def _batches(self, adata: AnnData, indices: NDArray | None = None) -> Iterator[dict[str, Tensor]]:
         """Load cells of training in batches of nearly equal size, so that none is left with a few cells."""

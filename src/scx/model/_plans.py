@@ -12,6 +12,7 @@ from torch import Tensor
 from scx._options import Count, LearningRate, Share
 
 from ._base import DeepClusteringModule
+from ._training import Diverged, are_finite
 
 
 class EpochPlan(pl.LightningModule):
@@ -62,6 +63,11 @@ class EpochPlan(pl.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step / n_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """Learning rates by the name of their argument."""
+        return {name: value for name, value in vars(self).items() if name == "lr" or name.endswith("_lr")}
+
     def phases(self) -> dict[str, tuple[int, float]]:
         """Return, by name, the first epoch of each phase of training, counted from 0, and its learning rate.
 
@@ -102,7 +108,10 @@ class EpochPlan(pl.LightningModule):
             self._n_steps[name] += 1
 
     def on_train_epoch_end(self) -> None:
-        """Log the mean of every loss over the batches of the epoch that had it."""
-        self.log_dict({name: total / self._n_steps[name] for name, total in self._sums.items()}, prog_bar=True)
+        """Log the mean of every loss over the batches of the epoch that had it; raise if training diverged."""
+        means = {name: total / self._n_steps[name] for name, total in self._sums.items()}
+        if not are_finite([*means.values(), *self.module.parameters()]):
+            raise Diverged(f"epoch {self.current_epoch + 1} ended with NaN or infinite values", self.learning_rates)
+        self.log_dict(means, prog_bar=True)
         self._sums.clear()
         self._n_steps.clear()

@@ -1,0 +1,212 @@
+"""How models are trained by scvi-tools and Lightning: what these are asked to do, and the session as they found it."""
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
+
+import scvi.train
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from scvi.train import TrainRunner
+from torch import Tensor
+
+from scx._compat import history_logger, parse_devices
+from scx._rng import LOCK
+
+REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "strategy": (lambda value: value != "auto", "scx trains on one device of one machine. Leave it out."),
+    "num_nodes": (lambda value: value != 1, "scx trains on one device of one machine. Leave it out."),
+    "fast_dev_run": (bool, "it keeps no history. Pass `max_epochs=1`."),
+    "overfit_batches": (bool, "it would train on few cells. Pass an AnnData of these."),
+    "precision": (
+        lambda value: value not in (None, 32, "32", "32-true", 16, "16", "16-mixed", "bf16", "bf16-mixed"),
+        'cells are embedded with weights of 32 bits. Pass "bf16-mixed" or "16-mixed" to compute with fewer.',
+    ),
+    "limit_train_batches": (lambda value: value == 0, "nothing would be trained. Leave it out."),
+    "max_steps": (lambda value: value == 0, "nothing would be trained. Pass -1 for no limit, or `max_epochs`."),
+    "barebones": (bool, "it keeps no history. Leave it out."),
+    "enable_checkpointing": (
+        bool,
+        "there are no validation cells to choose a checkpoint by. Pass `model_dir` to `scx.tl`, or call the model's `save`.",
+    ),
+    "logger": (
+        lambda value: value is True,
+        "it would choose a logger and a folder by what is installed. Pass a logger of `lightning.pytorch.loggers`.",
+    ),
+}
+"""Arguments of trainers that would leave no model or no history: which of their values, and what to do instead."""
+
+
+NOT_PROBED = {
+    "plan_kwargs",
+    "early_stopping",
+    "snapshot_epochs",
+    "callbacks",
+    "logger",
+    "log_save_dir",
+    "enable_progress_bar",
+}
+"""Arguments of training that are not for a trainer, are checked otherwise, or have it make a folder."""
+
+
+UNTOLD = (
+    (".*does not contain unnormalized count data", r"scvi\."),
+    ("The number of training batches", r"lightning\.pytorch\."),
+    ("The '\\w+_dataloader' does not have many workers", r"lightning\.pytorch\."),
+    ("You passed in a `val_dataloader` but have no `validation_step`", r"lightning\.pytorch\."),
+    ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", r"lightning\.pytorch\."),
+    ("GPU available but not used", r"lightning\.pytorch\."),
+)
+"""Warnings, beginning of the message and module, of what no user of `scx.tl` can or need change."""
+
+
+def check_trainer(accelerator: Any, devices: Any, arguments: Mapping[str, Any]) -> tuple[str, Any]:
+    """Raise unless Lightning can train on one device with these `arguments` of its trainer; return accelerator and device.
+
+    A trainer is made and thrown away, since Lightning checks its arguments nowhere else.
+    """
+    for name, (is_refused, why) in REFUSED.items():
+        if name in arguments and is_refused(arguments[name]):
+            msg = f"`{name}={arguments[name]!r}` cannot be used: {why}"
+            raise ValueError(msg)
+    callbacks, logger = arguments.get("callbacks", ()), arguments.get("logger")
+    for name, kind, entries in (("callbacks", Callback, callbacks), ("logger", Logger, [logger] if logger else [])):
+        entries = entries if isinstance(entries, list | tuple) else [entries]
+        wrong = [entry for entry in entries if not isinstance(entry, kind)]
+        if wrong or (name == "callbacks" and isinstance(callbacks, Callback)):
+            msg = f"`{name}` must be {'a list of callbacks' if name == 'callbacks' else 'a logger'} of Lightning, got {arguments[name]!r}."
+            raise TypeError(msg)
+    if not isinstance(devices, Integral) and len(devices.split(",") if isinstance(devices, str) else devices) > 1:
+        raise _several(devices)
+    try:
+        accelerator, devices = parse_devices(accelerator, devices)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        msg = (
+            f"Cannot use `accelerator={accelerator!r}` with `devices={devices!r}`: {error} "
+            'Pass accelerator="auto" to use what this machine has.'
+        )
+        raise ValueError(msg) from error
+    probed = {name: value for name, value in arguments.items() if name not in NOT_PROBED}
+    try:
+        with session_restored(), quiet():
+            trainer = scvi.train.Trainer(
+                accelerator, devices, callbacks=list(callbacks), logger=False, enable_progress_bar=False, **probed
+            )
+    except (MisconfigurationException, ImportError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        msg = f"Lightning cannot train with {', '.join(f'`{name}`' for name in arguments)}: {error}"
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(msg) from error
+    if trainer.world_size > 1:
+        raise _several(devices)
+    return accelerator, devices
+
+
+def _several(devices: Any) -> ValueError:
+    return ValueError(
+        f"`devices={devices!r}` stands for several devices, and scx trains on one. Pass `devices=1`, or `devices=[i]` for the i-th."
+    )
+
+
+def with_history(logger: Any, save_dir: str | None) -> list[Logger]:
+    """Return the logger that keeps the history of the model, and then those that the user wants."""
+    further = logger if isinstance(logger, list | tuple) else [logger] if logger else []
+    return [history_logger(save_dir), *further]
+
+
+class Diverged(RuntimeError):
+    """Training found nothing at these learning rates, named as the arguments of the plan."""
+
+    def __init__(self, what: str, rates: Mapping[str, float]) -> None:
+        now = ", ".join(f"{name}={rate:g}" for name, rate in rates.items())
+        lower = ", ".join(f'"{name}": {rate / 10:g}' for name, rate in rates.items())
+        super().__init__(
+            f"Training diverged: {what}. Lower the learning rate, which was {now}: pass plan_kwargs={{{lower}}} to the model's `train`, "
+            f'or train_kwargs={{"plan_kwargs": {{{lower}}}}} to a function of `scx.tl`. If that does not help, look for extreme counts.'
+        )
+
+
+def are_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether no value is NaN or infinite."""
+    return bool(torch.stack([tensor.detach().isfinite().all() for tensor in tensors]).all())
+
+
+class Trainer(scvi.train.Trainer):
+    """Trainer of scvi-tools that leaves it to :class:`Runner` to raise what went wrong."""
+
+    failure: BaseException | None = None
+
+    def fit(self, *args: Any, **kwargs: Any) -> None:
+        """Train, and keep an error as `failure`: scvi-tools would print it, and Lightning ends the session on Ctrl-C."""
+        try:
+            super().fit(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001  # raised by the runner
+            interrupt = error.__context__
+            self.failure = interrupt if isinstance(interrupt, KeyboardInterrupt) else error
+
+
+class Runner(TrainRunner):
+    """Runner of scvi-tools that raises what went wrong, Ctrl-C as such."""
+
+    _trainer_cls = Trainer
+
+    def __call__(self) -> None:
+        """Train; raise what went wrong."""
+        super().__call__()
+        failure, self.trainer.failure = self.trainer.failure, None
+        if failure is None:
+            return
+        plan = self.training_plan
+        if (
+            isinstance(failure, Exception)
+            and not isinstance(failure, Diverged)
+            and not are_finite(weights.square() for weights in plan.parameters())
+        ):
+            raise Diverged("weights became infinite or nearly so", plan.learning_rates) from failure
+        raise failure
+
+
+@contextmanager
+def session_restored() -> Iterator[None]:
+    """Restore the settings of torch, the environment and the handler of Ctrl-C that Lightning changes."""
+    with LOCK:
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        benchmark = torch.backends.cudnn.benchmark
+        workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.backends.cudnn.benchmark = benchmark
+            if workspace is None:
+                os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+            else:
+                os.environ["CUBLAS_WORKSPACE_CONFIG"] = workspace
+            # a handler that was not set from Python is None, and only the main thread may set one
+            if on_interrupt is not None and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, on_interrupt)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back what Lightning and scvi-tools say about hardware, loaders and fractional counts (which scx has checked)."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "scvi")]
+    with LOCK, warnings.catch_warnings():
+        levels = [logger.level for logger in loggers]
+        for message, module in UNTOLD:
+            warnings.filterwarnings("ignore", message=message, module=module)
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.WARNING)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
