@@ -73,6 +73,7 @@ def test_shape_in_an_embedding():
     assert set(row.index) == {"silhouette", "calinski_harabasz", "n_clusters", "n_cells"}
 
 
+@pytest.mark.slow
 def test_silhouette_is_sampled_above_ten_thousand_cells():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 12_000)
@@ -127,7 +128,69 @@ def test_stability():
     assert (np.diag(frame) == 1).all()
 
 
-def test_stability_needs_two():
-    adata = annotated([0, 1], [0, 1])
-    with pytest.raises(ValueError, match="at least two"):
-        scx.metrics.stability(adata, ["labels"])
+def shape(clusters, embedding, **kwargs):
+    adata = annotated(clusters, clusters, obsm={"X_rep": np.asarray(embedding, dtype=float)})
+    return scx.metrics.clustering_report(adata, None, "clusters", use_rep="X_rep", **kwargs).loc["clusters"]
+
+
+def test_two_clusters_have_a_shape_and_cells_alone_have_none():
+    embedding = np.random.default_rng(0).normal(size=(12, 2))
+    clusters = np.arange(12) % 2
+    row = shape(clusters, embedding)
+    assert row["silhouette"] == pytest.approx(metrics.silhouette_score(embedding, clusters))
+    assert row["calinski_harabasz"] == pytest.approx(metrics.calinski_harabasz_score(embedding, clusters))
+    assert shape(np.arange(12), embedding)[["silhouette", "calinski_harabasz"]].isna().all()
+
+
+def test_sampled_silhouette_is_repeated_by_its_seed(monkeypatch):
+    monkeypatch.setattr(scx.metrics._clustering_report, "MAX_SILHOUETTE_CELLS", 30)
+    clusters = np.arange(200) % 3
+    embedding = np.random.default_rng(0).normal(size=(200, 2)) + clusters[:, None]
+    silhouette = {seed: shape(clusters, embedding, rng=seed)["silhouette"] for seed in (0, 1)}
+    assert silhouette[0] != silhouette[1]
+    assert shape(clusters, embedding)["silhouette"] == silhouette[0]
+    drawn = [shape(clusters, embedding, rng=np.random.default_rng(1))["silhouette"] for _ in range(2)]
+    assert drawn[0] == drawn[1]
+
+
+def test_sample_without_two_clusters_or_two_cells_of_one_has_no_silhouette(monkeypatch):
+    monkeypatch.setattr(scx.metrics._clustering_report, "MAX_SILHOUETTE_CELLS", 2)
+    embedding = np.arange(40.0).reshape(20, 2)
+    rare = np.array([1, 1] + [0] * 18)
+    pairs = np.repeat(np.arange(10), 2)
+    for clusters in (rare, pairs):
+        row = shape(clusters, embedding)
+        assert np.isnan(row["silhouette"])
+        assert row["calinski_harabasz"] == pytest.approx(metrics.calinski_harabasz_score(embedding, clusters))
+
+
+def test_numbers_of_clusters_and_cells_are_whole_beside_scores():
+    frame = scx.metrics.clustering_report(annotated([0, 1, 1], [0, 1, 1]), "labels", "clusters")
+    assert [frame[name].dtype for name in ("n_clusters", "n_cells")] == [np.int64] * 2
+
+
+def test_no_cell_with_both_label_and_cluster():
+    adata = annotated([0, 0, 1], [0, 1, 1])
+    adata.obs["clusters"] = adata.obs["clusters"].astype(object).where(adata.obs["labels"] == "1")
+    adata.obs["labels"] = adata.obs["labels"].where(adata.obs["labels"] == "0")
+    with pytest.raises(ValueError, match=r"No cell to score.*'labels' and 'clusters'"):
+        scx.metrics.clustering_report(adata, "labels", "clusters")
+
+
+def test_stability_is_over_the_cells_that_both_cover():
+    rng = np.random.default_rng(0)
+    adata = annotated(rng.integers(0, 3, 60), rng.integers(0, 3, 60))
+    adata.obs["clusters"] = adata.obs["clusters"].where(np.arange(60) >= 20)
+    adata.obs["labels"] = adata.obs["labels"].where(np.arange(60) < 50)
+    both = adata.obs.iloc[20:50]
+    frame = scx.metrics.stability(adata, ["labels", "clusters"])
+    assert frame.loc["labels", "clusters"] == metrics.adjusted_rand_score(both["labels"], both["clusters"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "match"),
+    [(["labels"], "`keys` must list at least two"), (["labels", "x"], r"Unknown key 'x': `adata\.obs`")],
+)
+def test_stability_says_what_is_wrong(keys, match):
+    with pytest.raises(ValueError, match=match):
+        scx.metrics.stability(annotated([0, 1], [0, 1]), keys)

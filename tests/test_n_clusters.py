@@ -16,6 +16,7 @@ def groups(sizes, seed=0, n_dims=10, distance=12.0):
     return make_blobs(sizes, centers=centers, random_state=seed)[0].astype(np.float32)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(k=st.integers(2, 9), seed=st.integers(0, 100))
 def test_recovers_groups_that_lie_apart(k, seed):
@@ -27,6 +28,7 @@ def test_recovers_unequal_groups():
     assert choose_n_clusters(groups([1000, 500, 250, 60, 40]), 0).chosen == 5
 
 
+@pytest.mark.slow
 def test_recovers_many_groups_by_going_on_while_scores_rise():
     # one cluster more changes a mean over 24 of them by less than the tolerance
     assert 24 <= choose_n_clusters(groups([60] * 24), 0).chosen <= 25

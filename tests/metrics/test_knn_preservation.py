@@ -36,6 +36,33 @@ def test_is_the_definition(cells, k):
     assert pair == pytest.approx(by_loop(cells.obsm["X_pca"], cells.obsm["X_noise"], k))
 
 
+def test_ranks_are_right_in_arrays_that_are_not_sorted_whole():
+    """Ranks among 700 cells: numpy partitions short rows by sorting them."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(700, 5))
+    adata = ad.AnnData(x, obsm={"X_pca": x[:, :3]})
+    ks = [1, 4, 30]
+    values = scx.metrics.knn_preservation(adata, "X_pca", k=ks)
+    np.testing.assert_allclose(values, [by_loop(x, x[:, :3], k) for k in ks])
+    assert scx.metrics.knn_preservation(adata, "X_pca", k=1) == pytest.approx(values[0])
+
+
+def test_no_neighbour_is_kept():
+    pairs = ad.AnnData(np.array([[0.0], [1.0], [10.0], [11.0]]), obsm={"X_other": np.array([[0.0], [10], [1], [11]])})
+    assert scx.metrics.knn_preservation(pairs, "X_other", k=1) == 0
+
+
+def test_defaults_are_those_of_the_signature_and_the_seed_repeats():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2050, 3))
+    adata = ad.AnnData(x, obsm={"X_pca": x[:, :2]})
+    value = scx.metrics.knn_preservation(adata, "X_pca")
+    assert value == scx.metrics.knn_preservation(adata, "X_pca", k=30, max_cells=2000, rng=0)
+    assert value != scx.metrics.knn_preservation(adata, "X_pca", rng=1)
+    drawn = [scx.metrics.knn_preservation(adata, "X_pca", rng=np.random.default_rng(1)) for _ in range(2)]
+    assert drawn[0] == drawn[1]
+
+
 def test_several_k_are_those_of_each(cells):
     ks = [7, 1, 59, 20]
     values = scx.metrics.knn_preservation(cells, "X_pca", k=ks)
@@ -72,7 +99,8 @@ def test_time_grows_with_the_number_of_cells_only():
     [
         ({"use_rep": "X_umap"}, ValueError, "X_pca"),
         ({"use_rep": "X_pca", "reference": "X_umap"}, ValueError, "X_pca"),
-        ({"use_rep": "X_pca", "k": 60}, ValueError, "other cells"),
+        ({"use_rep": "X_pca", "k": 60}, ValueError, r"`k` must be between 1 and 59 \(the number of other cells\), got"),
+        ({"use_rep": "X_pca", "max_cells": 0}, ValueError, "`max_cells` must be at least 1"),
         ({"use_rep": "X_pca", "k": 2.5}, TypeError, "whole number"),
         ({"use_rep": "X_pca", "rng": None}, TypeError, "rng"),
     ],

@@ -1,10 +1,23 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.datasets import make_blobs
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
 from scx.model import _guidance
-from scx.model._guidance import calibrate, coverage, guide, one_hot, reliability, spread, transition_matrix
+from scx.model._guidance import (
+    calibrate,
+    coverage,
+    guide,
+    one_hot,
+    reliability,
+    spread,
+    transition_matrix,
+    unreached_groups,
+)
 
 
 def blobs(n_cells=400, n_types=4, seed=0):
@@ -185,3 +198,144 @@ def test_reliability_by_hand():
     np.testing.assert_allclose(found["accuracy"], [0, 0.5, 1])
     np.testing.assert_array_equal(found["n_cells"], [1, 2, 2])
     assert found["ece"] == pytest.approx((0.05 + 2 * 0.05 + 2 * 0.025) / 5)
+
+
+def test_same_seed_same_guidance():
+    neighbors, cells, types = blobs(seed=3)
+    codes = given_types(types, 0.3)
+    first, second = (guide(neighbors, cells, codes, 4, seed=5) for _ in range(2))
+    np.testing.assert_array_equal(first.target, second.target)
+    assert first.target.dtype == np.float32
+    other = guide(neighbors, cells, codes, 4, seed=6)
+    assert other.calibration["temperature"] != first.calibration["temperature"]
+
+
+def coverage_by_loop(arriving, codes, predicted):
+    """The definition, cell by cell and type by type, in at most 20 rounds."""
+    n_cells, n_types = arriving.shape
+    counted = [True] * n_cells
+    for _ in range(20):
+        rate = []
+        for j in range(n_types):
+            n_labeled = sum(code == j for code in codes)
+            n_alike = sum(counts and code == j for counts, code in zip(counted, predicted, strict=True))
+            rate.append(min(n_labeled / max(n_alike, 1) if n_labeled else 1, np.mean(codes >= 0)))
+        reach = [
+            sum((arriving[i, j] - 0.1 * (codes[i] == j)) / (0.9 * rate[j]) for j in range(n_types))
+            for i in range(n_cells)
+        ]
+        now = [codes[i] >= 0 or reach[i] >= 0.4 for i in range(n_cells)]
+        if now == counted:
+            break
+        counted = now
+    return reach, [rate[j] for j in predicted]
+
+
+@given(seed=st.integers(0, 2**31), labelled=st.floats(0.1, 0.9))
+def test_coverage_is_its_definition(seed, labelled):
+    """On chains of cells in pieces, some without a label, some types with one."""
+    rng = np.random.default_rng(seed)
+    n_cells = 40
+    neighbors = np.minimum(np.arange(n_cells) + rng.integers(1, 3, n_cells), n_cells - 1)[:, None]
+    codes = np.where(rng.random(n_cells) < labelled, rng.integers(0, 5, n_cells), -1)
+    codes[0], codes[20:35] = 0, -1
+    predicted = np.where(codes >= 0, codes, rng.integers(0, 6, n_cells))
+    arriving = spread(transition_matrix(neighbors), one_hot(codes, 6))
+    reach, rate = coverage(arriving, codes, predicted)
+    expected_reach, expected_rate = coverage_by_loop(arriving, codes, predicted)
+    np.testing.assert_allclose(reach, expected_reach, atol=1e-12)
+    np.testing.assert_allclose(rate, expected_rate)
+
+
+def test_guesses_are_spread_shares_and_scikit_learns_classifier_above_a_floor():
+    """Two types, both guesses: probabilities p become (p + 1e-4) / (1 + 2e-4); nothing arrived is as likely as anything."""
+    rng = np.random.default_rng(0)
+    cells = rng.normal(size=(50, 3))
+    codes = np.where(np.arange(50) < 20, np.arange(50) % 2, -1)
+    cells[:20:2, 0] += 1
+    arriving = rng.random((50, 2))
+    arriving[3:6] = 0
+    told, linear = _guidance.guesses(arriving, cells, codes)
+    share = np.full((50, 2), 0.5)
+    some = np.setdiff1d(np.arange(50), [3, 4, 5])
+    share[some] = [[a / (a + b), b / (a + b)] for a, b in arriving[some]]
+    np.testing.assert_allclose(told, (share + 1e-4) / (1 + 2e-4))
+    fitted = LogisticRegression(C=16 / 20, max_iter=5000, tol=1e-8).fit(cells[:20], codes[:20]).predict_proba(cells)
+    np.testing.assert_allclose(linear, (fitted + 1e-4) / (1 + 2e-4), atol=1e-3)
+
+
+def test_classifier_is_sure_of_the_only_type_with_labels():
+    _, linear = _guidance.guesses(np.ones((4, 3)), np.zeros((4, 2)), np.array([1, 1, -1, -1]))
+    np.testing.assert_allclose(linear, np.tile(np.array([1e-4, 1 + 1e-4, 1e-4]) / (1 + 3e-4), (4, 1)))
+
+
+def test_with_fewer_than_twenty_held_back_cells_both_guesses_count_the_same():
+    guessed = np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 20))
+    truth = np.zeros(20, dtype=int)
+    for few, cells in ((None, truth[:0]), (guessed[:, :19], truth[:19])):
+        exponents, calibration = calibrate(few, cells)
+        np.testing.assert_array_equal(exponents, [0.5, 0.5])
+        reason = f"{len(cells)} labelled cells could be held back, fewer than 20: both guesses count the same"
+        assert calibration == {"temperature": 1, "spread_weight": 0.5, "reason": reason}
+    calibration = calibrate(guessed, truth)[1]
+    assert "on 20 labelled cells, held back a fifth at a time" in calibration["reason"]
+    assert calibration["temperature"] != 1
+
+
+@pytest.mark.parametrize("n_cells", [25, 200])
+def test_exponents_maximise_likelihood_and_prior(n_cells):
+    """No others on a fine grid are better: log-likelihood less ten times the squared distance of both from 1/2."""
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet(np.ones(3), size=n_cells)
+    truth = np.array([rng.choice(3, p=p) for p in honest])
+    guessed = np.stack([honest**2, rng.dirichlet(np.ones(3), size=n_cells)])
+    guessed /= guessed.sum(axis=2, keepdims=True)
+    a, b = np.meshgrid(np.linspace(0.01, 1.5, 200), np.linspace(0.01, 1.5, 200), indexing="ij")
+    joined = guessed[0] ** a[..., None, None] * guessed[1] ** b[..., None, None]
+    likelihood = np.log((joined / joined.sum(axis=-1, keepdims=True))[..., np.arange(n_cells), truth]).sum(axis=-1)
+    best = (likelihood - 10 * ((a - 0.5) ** 2 + (b - 0.5) ** 2)).argmax()
+    exponents, calibration = calibrate(guessed, truth)
+    np.testing.assert_allclose(exponents, [a.flat[best], b.flat[best]], atol=0.01)
+    assert calibration["temperature"] == pytest.approx(1 / exponents.sum())
+    assert calibration["spread_weight"] == pytest.approx(exponents[0] / exponents.sum())
+
+
+def test_guesses_that_are_wrong_are_left_out_and_never_turned_round():
+    truth = np.arange(300) % 3
+    wrong = np.full((300, 3), 0.45)
+    wrong[np.arange(300), truth] = 0.1
+    right = np.full((300, 3), 0.2)
+    right[np.arange(300), truth] = 0.6
+    exponents, _ = calibrate(np.stack([wrong, right]), truth)
+    assert 0 < exponents[0] < 0.02
+    assert exponents[1] > 1
+
+
+@given(seed=st.integers(0, 2**31), n_cells=st.integers(1, 60), highest=st.floats(0.05, 1))
+def test_reliability_is_that_of_ten_bins(seed, n_cells, highest):
+    rng = np.random.default_rng(seed)
+    confidence, correct = highest * rng.random(n_cells), rng.random(n_cells) < 0.7
+    found = reliability(confidence, correct)
+    inside = [(confidence >= low / 10) & (confidence < (low + 1) / 10) for low in range(10)]
+    inside = [cells for cells in inside if cells.any()]
+    np.testing.assert_allclose(found["confidence"], [confidence[cells].mean() for cells in inside])
+    np.testing.assert_allclose(found["accuracy"], [correct[cells].mean() for cells in inside])
+    np.testing.assert_array_equal(found["n_cells"], [cells.sum() for cells in inside])
+    gaps = [abs(confidence[cells].mean() - correct[cells].mean()) * cells.mean() for cells in inside]
+    assert found["ece"] == pytest.approx(sum(gaps))
+
+
+def test_groups_are_connected_unreached_cells_that_would_hold_three_labels():
+    """Four groups; where one cell in eight is labelled, 24 cells are enough and 16 are not. The largest is the first."""
+    sizes = [24, 16, 40, 30]
+    member = np.repeat(np.arange(4), sizes)
+    graph = sparse.csr_matrix((member[:, None] == member).astype(float))
+    reach = np.array([0.1, 0.0, 0.39, 0.4])[member]  # labels reach the last group just well enough
+    found = unreached_groups(graph, reach, np.full(len(member), 0.125))
+    np.testing.assert_array_equal(found, np.array([1, -1, 0, -1])[member])
+
+
+def test_fifths_without_cells_are_left_out():
+    folds = _guidance._folds(np.array([0, 0, 1, -1]), 2, 0)
+    assert 1 <= len(folds) <= 2
+    assert all(fold.any() for fold in folds)
