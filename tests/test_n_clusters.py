@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_samples
 
 from scx import _n_clusters
@@ -85,3 +86,51 @@ def test_only_a_sample_takes_part():
     number = choose_n_clusters(embedding, 0)
     assert number.info["n_cells"] == _n_clusters.MAX_CELLS
     assert number.chosen == 3
+
+
+def test_the_largest_number_within_five_percent_of_the_best_is_chosen_and_the_curves_are_means_over_splits(monkeypatch):
+    """On stability and separation from a table: 0.95 of the best is near enough, 0.94 is not; numbers end ten above 2 × best."""
+    best = {2: 0.5, 3: 1.0, 4: 0.9, 5: 0.96, 6: 0.94}
+    calls = []
+
+    def score(cells, distances, halves, n_clusters, seeds):
+        split = calls.count(n_clusters)
+        calls.append(n_clusters)
+        assert sorted(np.concatenate(halves)) == list(range(300))
+        np.testing.assert_allclose(distances[0], np.linalg.norm(cells - cells[0], axis=1), rtol=1e-4, atol=1e-3)
+        return 0.5 + split / 100, best.get(n_clusters, 0.1)
+
+    monkeypatch.setattr(_n_clusters, "_score_split", score)
+    number = choose_n_clusters(np.random.default_rng(0).normal(size=(300, 3)), 0)
+    tried = range(2, 17)
+    stability = np.mean([0.5 + split / 100 for split in range(6)])
+    separation = np.array([best.get(k, 0.1) for k in tried])
+    assert number.chosen == number.info["chosen"] == 5
+    assert number.info["tried"].tolist() == list(tried)
+    np.testing.assert_allclose(number.info["stability"], stability)
+    np.testing.assert_allclose(number.info["separation"], separation)
+    np.testing.assert_allclose(number.info["score"], stability * separation)
+    assert number.info["n_cells"] == 300
+    assert number.info["reason"] == (
+        "5 is the largest number of clusters whose score, stability times separation, is within 5% of the best "
+        f"({stability:.3f}, at 3)"
+    )
+
+
+@pytest.mark.parametrize(("n_cells", "largest"), [(12, 2), (39, 3), (60, 6)])
+def test_halves_hold_five_cells_per_cluster(n_cells, largest):
+    embedding = np.random.default_rng(0).normal(size=(n_cells, 2))
+    assert choose_n_clusters(embedding, 0).info["tried"].tolist() == list(range(2, largest + 1))
+
+
+def test_two_clusters_that_lie_apart_score_and_cells_that_do_not_differ_do_not():
+    cells = np.array([[0.0], [0.1], [5.0], [5.2]] * 5, dtype=np.float32)
+    halves = np.arange(10), np.arange(10, 20)
+    distances = np.abs(cells - cells.T)
+    stability, separation = _n_clusters._score_split(cells, distances, halves, 2, np.array([1, 2]))
+    assert stability == 1
+    silhouette = silhouette_samples(cells, cells[:, 0] > 1)
+    assert separation == pytest.approx(silhouette.mean(), rel=1e-5)  # both have ten cells
+    alike = np.ones_like(cells)
+    with pytest.warns(ConvergenceWarning):
+        assert _n_clusters._score_split(alike, np.zeros_like(distances), halves, 2, np.array([1, 2])) == (0, 0)

@@ -108,6 +108,8 @@ def test_mmd_is_the_formula(kernel):
     first, second = rng.normal(size=(9, 3)), rng.normal(1, 2, size=(7, 3))
     value = _losses.mmd(torch.tensor(first), torch.tensor(second), kernel)
     assert value.item() == pytest.approx(mmd_by_loop(first, second, kernel), rel=1e-9)
+    by_default = _losses.mmd(torch.tensor(first), torch.tensor(second))
+    assert (by_default == value) == (kernel == "imq")
 
 
 def test_mmd_of_two_gaussians_is_the_closed_form():
