@@ -189,7 +189,7 @@ def test_stability_is_over_the_cells_that_both_cover():
 
 @pytest.mark.parametrize(
     ("keys", "match"),
-    [(["labels"], "`keys` must list at least two"), (["labels", "x"], r"Unknown key 'x': `adata\.obs`")],
+    [(["labels"], "`keys` must list at least two"), (["labels", "x"], r"Unknown `keys`: 'x'\. `adata\.obs` holds")],
 )
 def test_stability_says_what_is_wrong(keys, match):
     with pytest.raises(ValueError, match=match):

@@ -112,7 +112,7 @@ def test_view_of_a_neighbour_has_the_pseudo_label_of_the_neighbour():
     labels = torch.cdist(h, module.centroids).argmin(dim=1)
     assert (labels[:15] != labels[15:]).any()
     first, second = module.projection(module.encoder(x)).detach().reshape(2, 15, 5)
-    expected = _losses.cluster_aware(first, second, labels, module.temperature)
+    expected = _losses.cluster_aware(first, second, labels, module.temperature).item()
     assert module.loss(batch)["cluster_loss"].item() == pytest.approx(expected, rel=1e-4)
 
 
