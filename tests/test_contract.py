@@ -84,7 +84,7 @@ def test_writes_the_documented_fields(method, pbmc):
     assert embedding.shape == (pbmc.n_obs, method.model_cls.recipes["default"].module["n_latent"])
     assert np.isfinite(embedding).all()
     record = pbmc.uns[key]
-    assert record["n_clusters"] == {"chosen": 4, "reason": "given"}
+    assert record["n_clusters"] == {"asked": 4, "chosen": 4, "reason": "given"}
     assert record["scx_version"] == scx.__version__
     assert record["params"]["recipe"] == "default"
     assert len(record["history"]["loss"]) == method.quick["max_epochs"]

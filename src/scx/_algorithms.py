@@ -1,5 +1,6 @@
 """The clustering algorithms, each by its library's implementation, and how each is kept affordable on many cells."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,8 +40,15 @@ class Algorithm:
 
 def run_algorithm(name: str, embedding: NDArray, n_clusters: int, seed: int) -> tuple[Labels, int]:
     """Cluster all cells with one of `ALGORITHMS`; return their labels, shape (n_cells,), and how many were fitted on."""
-    fitted = _sample(name, len(embedding), seed)
-    return ALGORITHMS[name].fit(embedding, fitted, n_clusters, seed), len(fitted)
+    n_cells = len(embedding)
+    if n_clusters in (1, n_cells):  # what no algorithm need find
+        return np.arange(n_cells) % n_clusters, n_cells
+    fitted = _sample(name, n_cells, seed, n_clusters)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Number of distinct clusters", module=r"sklearn\."
+        )  # the caller warns
+        return ALGORITHMS[name].fit(embedding, fitted, n_clusters, seed), len(fitted)
 
 
 def leiden_at(resolution: float, embedding: NDArray, seed: int) -> tuple[Labels, int]:
@@ -49,11 +57,12 @@ def leiden_at(resolution: float, embedding: NDArray, seed: int) -> tuple[Labels,
     return _carried_over(embedding, fitted, _partitions(embedding[fitted], seed)(resolution)), len(fitted)
 
 
-def _sample(name: str, n_cells: int, seed: int) -> NDArray[np.int64]:
-    """Return the cells that an algorithm is fitted on, increasing."""
+def _sample(name: str, n_cells: int, seed: int, n_clusters: int = 1) -> NDArray[np.int64]:
+    """Return the cells that an algorithm is fitted on, increasing; at least one for each cluster."""
     most = ALGORITHMS[name].max_cells
-    if most is None or n_cells <= most:
+    if most is None or n_cells <= max(most, n_clusters):
         return np.arange(n_cells)
+    most = max(most, n_clusters)
     return np.sort(np.random.default_rng(seed).choice(n_cells, most, replace=False))
 
 
@@ -75,14 +84,15 @@ def _gmm(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -> Lab
 
     sample = embedding[fitted].astype(np.float64)
     start = KMeans(n_clusters, n_init=N_STARTS, random_state=seed).fit(sample)
-    means = start.cluster_centers_
+    filled = np.unique(start.labels_)  # of fewer distinct cells than clusters, KMeans leaves some empty
+    n_clusters, means = len(filled), start.cluster_centers_[filled]
     # variances of small clusters are kept from vanishing, relative to the spread of the data
     floor = GMM_FLOOR * sample.var(axis=0).mean() or 1.0
-    variances = np.stack([sample[start.labels_ == cluster].var(axis=0) for cluster in range(n_clusters)])
+    variances = np.stack([sample[start.labels_ == cluster].var(axis=0) for cluster in filled])
     mixture = GaussianMixture(
         n_clusters,
         covariance_type="diag",
-        weights_init=np.bincount(start.labels_, minlength=n_clusters) / len(sample),
+        weights_init=np.bincount(start.labels_)[filled] / len(sample),
         means_init=means,
         precisions_init=1 / (variances + floor),
         reg_covar=floor,
@@ -102,8 +112,6 @@ def _ward(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -> La
 
 def _spectral(embedding: NDArray, fitted: NDArray, n_clusters: int, seed: int) -> Labels:
     """Spectral clustering of the graph of nearest neighbours."""
-    import warnings
-
     from sklearn.cluster import SpectralClustering
 
     sample = embedding[fitted]

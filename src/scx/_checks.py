@@ -246,11 +246,25 @@ def check_key_added(adata: AnnData, keys: Keys, written: Collection[Field]) -> N
         raise ValueError(msg)
 
 
-def check_model_dir(model_dir: str | Path | None) -> None:
-    """Raise if the folder to save the model in exists already."""
-    if model_dir is not None and Path(model_dir).exists():
-        msg = f"`model_dir={str(model_dir)!r}` exists already. Pass a folder that does not exist, or delete it first."
+def check_model_dir(model_dir: str | Path) -> Path:
+    """Return the folder to save the model in, with ``~`` expanded; raise unless it can be made, which is tried."""
+    shown = f"`model_dir={str(model_dir)!r}`"
+    try:
+        folder = Path(model_dir).expanduser().absolute()
+        exists, has_parent = folder.exists(), folder.parent.is_dir()
+        if has_parent and not exists:
+            folder.mkdir()
+            folder.rmdir()
+    except (OSError, RuntimeError, ValueError) as error:  # no rights, no room, no such name; no such home
+        msg = f"{shown} cannot be made: {error}. Pass a folder that you may write to."
+        raise ValueError(msg) from error
+    if exists:
+        msg = f"{shown} exists already. Pass a folder that does not exist, or delete it first."
         raise ValueError(msg)
+    if not has_parent:
+        msg = f"{shown} is in a folder that does not exist. Make it with `pathlib.Path({str(folder.parent)!r}).mkdir(parents=True)`."
+        raise ValueError(msg)
+    return folder
 
 
 def check_layer(adata: AnnData, layer: str | None) -> None:

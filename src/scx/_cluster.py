@@ -1,5 +1,6 @@
 """From an embedding to clusters, how many there are, and how sure each cell's is."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 
 from ._algorithms import ALGORITHMS, CHUNK, leiden_at, run_algorithm
 from ._n_clusters import choose_n_clusters, given
+from ._rng import exclusively
 
 METHODS = tuple(ALGORITHMS)
 """Names of the clustering algorithms."""
 RESOLUTION = 1.0
 """Resolution of Leiden where neither it nor a number of clusters is given; that of scanpy."""
 
+CHANCE = 1.05
+"""Clusters separate nothing if the mean confidence is less than so many times that of as many clusters by chance."""
 ROUNDING = 64
 """Differences of so many units in the last place are none: the order of a sum makes them."""
 
@@ -74,6 +78,7 @@ class Clustering:
         return int(self.labels.max()) + 1
 
 
+@exclusively
 def cluster(
     embedding: NDArray, n_clusters: int | None, method: str, seed: int, resolution: float | None = None
 ) -> Clustering:
@@ -93,6 +98,12 @@ def cluster(
     resolution
         Resolution of Leiden where there is no number of clusters; None for `RESOLUTION`.
     """
+    if is_constant(embedding):
+        number, labels = given(1, "all cells have the same embedding").info, np.zeros(len(embedding), dtype=np.int64)
+        confidence = np.full(len(labels), 1 / (n_clusters or 2), dtype=np.float32)
+        return Clustering(
+            labels, confidence=confidence, info={"n_clusters": number, "cluster": method, "n_cells_fitted": 0}
+        )
     if method == "leiden" and n_clusters is None:
         resolution = float(RESOLUTION if resolution is None else resolution)
         found, n_fitted = leiden_at(resolution, embedding, seed)
@@ -116,23 +127,58 @@ def posterior(embedding: NDArray, labels: NDArray[np.int64]) -> NDArray[np.float
     with the Euclidean distance :math:`d_{ic}` of cell i from the mean of cluster c, the cell's cluster :math:`l_i`, and half
     the root mean square distance of cells from their overall mean, s: the assignment of deep embedded clustering
     :cite:p:`Xie2016` with three degrees of freedom, on a scale that the embedding sets. It is near 1 at the mean of a cluster
-    that lies apart, 1/2 half-way between two clusters, and small far from all. Whatever the algorithm, it means the same.
+    that lies apart, 1/2 half-way between two clusters, and small far from all. Whatever the algorithm, it means the same. Where
+    nothing is told apart, by a single cluster or because all cells have the same embedding, it is that of k = 2 or more clusters
+    by chance, 1 / k.
     """
     n_clusters = int(labels.max()) + 1
+    if n_clusters == 1 or is_constant(embedding):
+        return np.full(len(labels), 1 / max(2, n_clusters), dtype=np.float32)
     means = np.stack([embedding[labels == label].mean(axis=0, dtype=np.float64) for label in range(n_clusters)])
     overall = np.bincount(labels) @ means / len(labels)
-    norms = (means**2).sum(axis=1)
     starts = range(0, len(labels), CHUNK)
     squared = [_squared_distances(embedding[start : start + CHUNK], overall[None]) for start in starts]
     scale = np.concatenate(squared).mean() / 4
-    confidence = np.ones(len(labels), dtype=np.float32)
-    if scale <= np.finfo(np.float32).eps * norms.max():  # cells that do not differ
-        return confidence
+    confidence = np.empty(len(labels), dtype=np.float32)
     for start in starts:
         kernel = (1 + _squared_distances(embedding[start : start + CHUNK], means) / scale) ** -2
         own = np.take_along_axis(kernel, labels[start : start + CHUNK, None], axis=1)
         confidence[start : start + CHUNK] = own[:, 0] / kernel.sum(axis=1)
     return confidence
+
+
+def checked(clustering: Clustering, asked: int | None) -> Clustering:
+    """Return the clusters with their number as it was found and as it was `asked` for; warn if these differ, or nothing is told apart."""
+    found = len(np.unique(clustering.labels))
+    number = dict(clustering.info["n_clusters"])
+    if number["chosen"] != found:
+        number |= {"chosen": found, "reason": f"{number['reason']}; {found} found"}
+    if asked is not None:
+        number["asked"] = int(asked)
+        if found != asked:
+            warnings.warn(
+                f"There are {found} clusters, not the {asked} that `n_clusters` asks for ({number['reason']}).",
+                UserWarning,
+                stacklevel=5,
+            )
+    at_random = (
+        clustering.prediction is None
+        and clustering.confidence is not None
+        and clustering.confidence.mean() < CHANCE / found
+    )
+    if found == 1 or at_random:
+        warnings.warn(
+            "The clusters separate nothing: "
+            + (
+                "all cells are in one. "
+                if found == 1
+                else "cells are as near to the means of other clusters as to their own. "
+            )
+            + "Look at the embedding, and at the history of the training if there was one, before you use them.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return replace(clustering, info={**clustering.info, "n_clusters": number})
 
 
 def is_constant(embedding: NDArray) -> bool:

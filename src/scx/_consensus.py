@@ -9,11 +9,13 @@ from scipy import sparse
 from ._algorithms import N_STARTS
 from ._cluster import Clustering, ordered_by_size
 from ._n_clusters import given
+from ._rng import exclusively
 
 MAX_ROUNDS = 100
 """Rounds of votes after which a consensus is taken as it is."""
 
 
+@exclusively
 def consensus(labellings: Sequence[NDArray[np.int64]], n_clusters: int | None, seed: int) -> Clustering:
     r"""Cluster cells by how often several labellings put them together, without the cells × cells matrix of it.
 

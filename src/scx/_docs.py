@@ -36,12 +36,15 @@ key_added
     Name under which results are written. What an earlier run wrote under it is replaced; fields that scx did not write are never
     overwritten or deleted.
 rng
-    Seed, or generator to draw seeds from. The same seed gives the same result on the same machine, bit by bit on a CPU.
+    Seed, or generator to draw seeds from. The same seed gives the same result on the same machine, bit by bit on a CPU with
+    the same number of threads (``torch.set_num_threads``).
     The global random state is left as it was.
 accelerator, devices
     Where to train, as in :class:`lightning.pytorch.Trainer`.
 model_dir
-    Folder, not yet there, in which the trained model is saved; load it with the model's ``load``.
+    Folder, not yet there, in which the trained model is saved; load it with the model's ``load``, which runs code that is in the
+    file: load only what you trust. ``~`` stands for your home. With ``copy=True``, a model that cannot be saved is a warning, so
+    that the copy is not lost.
 model_kwargs
     Further arguments of the module, see the model.
 train_kwargs
@@ -68,13 +71,23 @@ None if ``copy=False``, else the annotated copy. Sets the following fields:
     Its clusters, found as those in ``obs`` and with the same k; 0 is the largest. The epochs are in
     ``adata.uns[key_added]["snapshots"]``; those that early stopping left out are missing.
 ``adata.uns[key_added]`` : dict
-    ``params``, ``history`` (each loss by epoch), ``phases`` (their first epochs, where there are several), ``n_clusters`` (``chosen``, ``reason``, and where k was not given the curves
+    ``params``, ``history`` (each loss by epoch), ``phases`` (their first epochs, where there are several), ``n_clusters`` (the number ``chosen``, which is the one found,
+    the number ``asked`` for if there was one, the ``reason``, and where k was not given the curves
     ``stability``, ``separation``, ``score`` over the numbers ``tried``), ``cluster`` (the algorithm used), ``fields`` (what was written to
     ``obs`` and ``obsm``, which the next run under this name replaces or deletes), ``scx_version``."""
 
 RAISES = """\
 ValueError, TypeError
-    If an argument or the counts cannot be used, before any training; the message says what to do, `adata` stays as it was."""
+    If an argument or the counts cannot be used, before any training; the message says what to do, `adata` stays as it was.
+RuntimeError
+    If training diverged, which is seen at the end of an epoch; the message names the learning rate, `adata` stays as it was.
+OSError
+    If the model could not be saved in the end. The results are written by then.
+
+Warns
+-----
+UserWarning
+    If there are not as many clusters as asked for, or they separate nothing: then the confidence is that of chance, 1 / k."""
 
 PLOT_PARAMETERS = """\
 ax

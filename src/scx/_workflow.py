@@ -1,8 +1,10 @@
 """The walk of a call through the package: the only place that knows the order of the steps."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from scanpy import logging as logg
 
 from . import _checks
 from ._cluster import METHODS as CLUSTER_METHODS
-from ._cluster import Clustering, named_after, posterior
+from ._cluster import Clustering, checked, named_after, posterior
 from ._cluster import cluster as cluster_embedding
 from ._consensus import consensus
 from ._keys import LABELS, SIZE_FACTOR, Keys
@@ -101,7 +103,7 @@ def fit_and_annotate(
     )
     _checks.check_key_added(adata, keys, written)
     _checks.check_rng(rng)
-    _checks.check_model_dir(model_dir)
+    folder = None if model_dir is None else _checks.check_model_dir(model_dir)
     mask = resolve_mask_var(adata, mask_var, n_top_genes, use_flagged=chosen.use_flagged_genes)
     counts = read_counts(adata, layer)
     _checks.check_counts(counts, adata, layer)
@@ -140,17 +142,14 @@ def fit_and_annotate(
                 model.deregister_manager(working)
         models.append(model)
     clustering, kept = _one_of(clusterings, embeddings, n_clusters, seeds[-1])
+    clustering = checked(clustering, n_clusters)
     model, embedding = models[kept], embeddings[kept]
     # What was kept of the training is clustered as its end was.
-    found = int(clusterings[kept].info["n_clusters"]["chosen"])
+    found = clusterings[kept].n_clusters
     snapshots = {
         epoch: (moment, cluster_embedding(moment, found, algorithm, seeds[2 * kept + 1]).labels)
         for epoch, moment in model.snapshots.items()
     }
-    if model_dir is not None:
-        with quiet():
-            model.save(str(model_dir))
-
     # 6. write
     if copy:
         adata = _copied(adata)
@@ -170,7 +169,7 @@ def fit_and_annotate(
         "batch_size": batch_size or chosen.train["batch_size"],
         "n_runs": n_runs,
         "rng": _recorded(rng),
-        "model_dir": model_dir,
+        "model_dir": folder,
         "model_kwargs": {**chosen.module, **module_kwargs},
         "train_kwargs": train_kwargs,
     }
@@ -180,7 +179,33 @@ def fit_and_annotate(
     if snapshots:
         added.append(f"{keys.snapshot_embeddings!r}, {keys.snapshot_clusters!r}, the same after epochs (adata.obsm)")
     _log_finished(start, keys, clustering, *added)
+    if folder is not None:
+        _save(model, folder, adata.uns[keys.uns], copy)
     return adata if copy else None
+
+
+def _save(model: "DeepClusteringModel", folder: Path, record: dict[str, Any], copy: bool) -> None:
+    """Save a model whole or not at all; the results are written by then, and stay.
+
+    Where a copy is to be returned, which an error would lose, a failure is a warning.
+    """
+    from .model._training import quiet
+
+    try:
+        with TemporaryDirectory(prefix=".scx-", dir=folder.parent) as aside, quiet():
+            model.save(f"{aside}/model")
+            Path(aside, "model").rename(folder)
+    except BaseException as error:
+        del record["params"]["model_dir"]
+        if not isinstance(error, Exception):
+            raise
+        msg = (
+            f"The results are written, but the model could not be saved in {str(folder)!r}: {error} "
+            "To have the model, run the same call again with another `model_dir`; the same `rng` gives the same model."
+        )
+        if not copy:
+            raise OSError(msg) from error
+        warnings.warn(msg, UserWarning, stacklevel=4)
 
 
 def cluster_and_annotate(
@@ -207,7 +232,7 @@ def cluster_and_annotate(
     start = logg.info(f"clustering {adata.n_obs} cells")
     clustering = cluster_embedding(embedding, n_clusters, method, spawn_seeds(rng, 1)[0], resolution)
     settings = {"method": method, "use_rep": use_rep, "rng": _recorded(rng)}
-    return _write_clusters(adata, keys, clustering, settings, start, copy)
+    return _write_clusters(adata, keys, clustering, n_clusters, settings, start, copy)
 
 
 def agree_and_annotate(
@@ -230,7 +255,7 @@ def agree_and_annotate(
     start = logg.info(f"finding the consensus of {len(keys)} clusterings of {adata.n_obs} cells")
     clustering = consensus(labellings, n_clusters, *spawn_seeds(rng, 1))
     settings = {"method": "consensus", "keys": keys, "rng": _recorded(rng)}
-    return _write_clusters(adata, own, clustering, settings, start, copy)
+    return _write_clusters(adata, own, clustering, n_clusters, settings, start, copy)
 
 
 def _one_of(
@@ -254,9 +279,16 @@ def _one_of(
 
 
 def _write_clusters(
-    adata: AnnData, keys: Keys, clustering: Clustering, settings: Mapping[str, Any], start: Any, copy: bool
+    adata: AnnData,
+    keys: Keys,
+    clustering: Clustering,
+    n_clusters: int | None,
+    settings: Mapping[str, Any],
+    start: Any,
+    copy: bool,
 ) -> AnnData | None:
     """Write clusters that come with no embedding of their own."""
+    clustering = checked(clustering, n_clusters)
     if copy:
         adata = _copied(adata)
     write(adata, keys, clustering=clustering, record={"params": settings})

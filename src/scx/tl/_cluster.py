@@ -66,12 +66,18 @@ def cluster(
         :math:`d_{ic}` to the mean of cluster c, and half the root mean square distance from the overall mean, s.
     ``adata.uns[key_added]`` : dict
         ``params``, ``cluster``, ``n_cells_fitted`` (cells the algorithm was fitted on), ``fields`` (what was written), ``scx_version``, and ``n_clusters``: the
-        number ``chosen``, the ``reason``, Leiden's ``resolution``, and the curves ``stability``, ``separation``, ``score`` over the numbers ``tried``.
+        number ``chosen``, which is the one found, the number ``asked`` for if there was one, the ``reason``, Leiden's ``resolution``, and the curves ``stability``, ``separation``, ``score`` over the numbers ``tried``.
 
     Raises
     ------
     ValueError, TypeError
         If an argument or the embedding cannot be used; the message says what to do, `adata` stays as it was.
+
+    Warns
+    -----
+    UserWarning
+        If there are not as many clusters as asked for, or they separate nothing, as where all cells have the same embedding: then the
+        confidence is that of chance, 1 / k.
 
     Examples
     --------

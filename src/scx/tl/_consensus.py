@@ -48,7 +48,7 @@ def consensus(
         Of the cells that a clustering puts together with a cell, the share that is in its consensus cluster too; mean over
         clusterings, in [0, 1].
     ``adata.uns[key_added]`` : dict
-        ``params``, ``n_clusters`` (``chosen`` and ``reason``), ``agreement`` (mean over cells, for each of `keys`), ``fields`` (what was written), ``scx_version``.
+        ``params``, ``n_clusters`` (``chosen``, the number found, ``asked`` if one was asked for, and ``reason``), ``agreement`` (mean over cells, for each of `keys`), ``fields`` (what was written), ``scx_version``.
 
     Raises
     ------

@@ -1,0 +1,98 @@
+"""The folder of the model: checked before training, there whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+from scvi.model.base import BaseModelClass
+
+import scx
+from robustness.identical import assert_identical, frozen
+
+QUICK = {"max_epochs": 1, "n_top_genes": 50}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "exists already"),
+        ("missing/model", r"does not exist. Make it with `pathlib.Path\(.*\).mkdir\(parents=True\)`"),
+        ("a" * 300, "cannot be made"),
+        ("a\0b", "cannot be made"),
+        ("file/model", "does not exist"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_refused_before_training(pbmc, tmp_path, monkeypatch, name, message):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(scx.model.Contrastive, "train", lambda *args, **kwargs: pytest.fail("trained"))
+    before = frozen(pbmc)
+    with pytest.raises(ValueError, match=f"`model_dir=.*{message}"):
+        scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=f"{tmp_path}/{name}")
+    assert_identical(pbmc, before)
+    assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+
+
+def test_a_folder_without_rights_is_refused(pbmc, tmp_path, monkeypatch):
+    def refuse(self, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ValueError, match=r"cannot be made: .*Permission denied.*that you may write to"):
+        scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=tmp_path / "model")
+
+
+def test_home_is_expanded(pbmc, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    scx.tl.contrastive(pbmc, 3, **QUICK, model_dir="~/model")
+    assert os.listdir(tmp_path) == ["model"]  # noqa: PTH208
+    assert pbmc.uns["contrastive"]["params"]["model_dir"] == str(tmp_path / "model")
+    scx.model.Contrastive.load(str(tmp_path / "model"), adata=False)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("error", [OSError("No space left"), KeyboardInterrupt()])
+def test_results_outlive_a_model_that_cannot_be_saved(pbmc, tmp_path, monkeypatch, error, after):
+    save = BaseModelClass.save
+
+    def fail(self, dir_path, *args, **kwargs):
+        if after:
+            save(self, dir_path, *args, **kwargs)
+        else:
+            Path(dir_path).mkdir()
+        raise error
+
+    expected = pbmc.copy()
+    scx.tl.contrastive(expected, 3, **QUICK)
+    monkeypatch.setattr(BaseModelClass, "save", fail)
+    with pytest.raises((OSError, KeyboardInterrupt)) as caught:
+        scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=tmp_path / "model")
+    if isinstance(error, OSError):
+        assert "results are written, but the model could not be saved" in str(caught.value)
+        assert "run the same call again" in str(caught.value)
+    assert_identical(pbmc, frozen(expected))
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+def test_a_copy_is_returned_when_its_model_cannot_be_saved(pbmc, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("No space left")
+
+    monkeypatch.setattr(BaseModelClass, "save", fail)
+    with pytest.warns(UserWarning, match="could not be saved"):
+        annotated = scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=tmp_path / "model", copy=True)
+    assert "contrastive" in annotated.obs
+
+
+def test_the_model_appears_at_once(pbmc, tmp_path, monkeypatch):
+    """Whoever is killed while saving leaves no folder under the name of the model."""
+    seen = []
+    save = BaseModelClass.save
+
+    def watch(self, dir_path, *args, **kwargs):
+        save(self, dir_path, *args, **kwargs)
+        seen.append((tmp_path / "model").exists())
+
+    monkeypatch.setattr(BaseModelClass, "save", watch)
+    scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=tmp_path / "model")
+    assert seen == [False]
+    assert os.listdir(tmp_path) == ["model"]  # noqa: PTH208
