@@ -198,6 +198,10 @@ SEMIAAE: dict[str, list[Case]] = {
         refuses("no", "labels"),
         refuses(KEY, "key_added"),
     ],
+    "resolution": [
+        accepts(1, lambda done: done.adata.uns[KEY]["n_clusters"]["reason"] == "Leiden at resolution 1.0", cluster="leiden", labels_key=None, n_clusters=None),
+        refuses(1.0, "not used with labels", cluster="leiden", n_clusters=None),
+    ],
     "unlabeled_category": [
         accepts("Unknown", lambda done: list(done.adata.uns[KEY]["types"]) == ["a", "b", "c"], labels_key="some_labels"),
         accepts("a", lambda done: list(done.adata.uns[KEY]["types"]) == ["b", "c"], labels_key="labels"),
