@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scvi.train import TrainRunner
 
-from scx import _checks
+from scx import _counts
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_fractions_of_counts_are_no_logarithms(depth, kept, seed):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _checks.check_counts(matrix, None, None)
+        _counts.check_counts(matrix, None, None)
 
 
 @given(base=st.sampled_from([np.e, 2.0, 10.0]), target=st.sampled_from([1.0, 1e4, 1e6]), seed=st.integers(0, 1000))
@@ -199,4 +199,4 @@ def test_logarithms_are_recognised(base, target, seed):
     logged = np.log1p(counts / counts.sum(axis=1, keepdims=True) * target) / np.log(base)
     adata = ad.AnnData(sparse.csr_matrix(logged.astype(np.float32)))
     with pytest.raises(ValueError, match="log-transformed"):
-        _checks.check_counts(adata.X, adata, None)
+        _counts.check_counts(adata.X, adata, None)

@@ -194,3 +194,13 @@ def test_stability_is_over_the_cells_that_both_cover():
 def test_stability_says_what_is_wrong(keys, match):
     with pytest.raises(ValueError, match=match):
         scx.metrics.stability(annotated([0, 1], [0, 1]), keys)
+
+
+def test_subset_that_is_a_series_is_aligned_by_its_index(pbmc):
+    chosen = pd.Series(np.arange(pbmc.n_obs) % 4 == 0, index=pbmc.obs_names)
+    pbmc.obs["mine"] = pbmc.obs["bulk_labels"].astype(str).where(chosen, "other")
+    score = scx.metrics.clustering_report(pbmc, "bulk_labels", "mine", subset=chosen[::-1])
+    assert score.loc["mine", "ari"] == 1
+    assert score.loc["mine", "n_cells"] == chosen.sum()
+    with pytest.raises(ValueError, match="name of each cell once; 0 of its names are unknown, 1 are missing"):
+        scx.metrics.clustering_report(pbmc, "bulk_labels", "mine", subset=chosen[1:])

@@ -1,5 +1,6 @@
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
 from scipy import sparse
@@ -82,3 +83,20 @@ def test_working_copy_is_light(pbmc):
     assert not working.obsm
     assert not working.uns
     assert working.obs_names.equals(pbmc.obs_names)
+
+
+def test_mask_that_is_a_series_is_aligned_by_its_index(pbmc):
+    flagged = np.arange(pbmc.n_vars) % 3 == 0
+    series = pd.Series(flagged, index=pbmc.var_names)
+    for mask in (series, series[::-1], series.astype("boolean").sample(frac=1, random_state=0)):
+        np.testing.assert_array_equal(resolve_mask_var(pbmc, mask, None, use_flagged=True), flagged)
+    pbmc.var["nullable"] = series.astype("boolean")
+    np.testing.assert_array_equal(resolve_mask_var(pbmc, "nullable", None, use_flagged=True), flagged)
+    for bad, match in (
+        (series[1:], "0 of its names are unknown, 1 are missing"),
+        (pd.concat([series, pd.Series([True], index=["extra"])]), "1 of its names are unknown, 0 are missing.*'extra'"),
+        (pd.Series(flagged), "name of each gene once; 765 of its names are unknown"),
+        (series.astype(object).where(series), "True or False per gene"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            resolve_mask_var(pbmc, bad, None, use_flagged=True)

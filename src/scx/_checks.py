@@ -1,5 +1,6 @@
 """Checks of what a user passes in: fail before anything is trained or written, and say what to do next."""
 
+import difflib
 import reprlib
 import warnings
 from collections.abc import Collection, Iterable, Mapping
@@ -11,7 +12,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
-from scipy import sparse
 
 from ._keys import Field, Keys
 
@@ -21,8 +21,10 @@ MAX_NAME_BYTES = 255
 """Longest name of a file, as which zarr keeps a field."""
 MIN_GENES = 5
 """Fewer genes than this leave nothing to embed."""
-MAX_LOG_VALUE = 20.0
-"""Largest value that logarithms of expression take: log2 of one million (counts per million of a single gene)."""
+UNLABELED = "Unknown"
+"""What unlabelled cells are called where a call does not say it."""
+SIMILAR = 0.85
+"""Similarity of two names from which on one is taken for a slip of the other."""
 
 
 def shown(value: Any) -> str:
@@ -36,6 +38,10 @@ def shown(value: Any) -> str:
 
 def check_anndata(adata: Any, *, min_obs: int = MIN_CELLS, min_vars: int = MIN_GENES) -> None:
     """Raise unless `adata` is an AnnData with at least `min_obs` cells and `min_vars` genes."""
+    if isinstance(modalities := getattr(adata, "mod", None), Mapping):
+        names = ", ".join(f"mdata[{name!r}]" for name in modalities)
+        msg = f'`adata` must be an AnnData, got a {type(adata).__name__}. Pass the modality with RNA, such as `mdata["rna"]`; there are {names}.'
+        raise TypeError(msg)
     if not isinstance(adata, AnnData):
         msg = f"`adata` must be an AnnData, got an object of type {type(adata).__name__}."
         raise TypeError(msg)
@@ -145,8 +151,40 @@ def check_given_labels(
     if ("obs", labels_key) in keys.everything:
         msg = f"`key_added={keys.key_added!r}` would overwrite the labels in `adata.obs[{labels_key!r}]`. Pass another `key_added`."
         raise ValueError(msg)
+    check_unlabeled(adata.obs[labels_key], labels_key, unlabeled_category)
     labels = given_labels(adata.obs[labels_key], unlabeled_category)
     return labels if len(labels.categories) else None
+
+
+def check_unlabeled(column: pd.Series, labels_key: str, unlabeled_category: str) -> None:
+    """Raise if `unlabeled_category` is a slip for a value of the column; warn if it matches no cell, or no cell has a label."""
+    labels = given_labels(column, unlabeled_category)
+    if not len(labels.categories):
+        warnings.warn(
+            f"No cell has a label in `adata.obs[{labels_key!r}]`: all are empty, missing or {unlabeled_category!r}. "
+            "Training goes on without labels.",
+            UserWarning,
+            stacklevel=2,
+        )
+    before = given_labels(column, "")
+    is_used = len(before.categories) > len(labels.categories)
+    if is_used or not unlabeled_category.strip():
+        return
+    names = {name.strip().casefold(): name for name in before.categories}
+    meant = difflib.get_close_matches(unlabeled_category.strip().casefold(), names, n=1, cutoff=SIMILAR)
+    if meant:
+        msg = (
+            f"`unlabeled_category={unlabeled_category!r}` matches no cell in `adata.obs[{labels_key!r}]`, which holds "
+            f'{names[meant[0]]!r}. Pass that, or `unlabeled_category=""` if it is a type.'
+        )
+        raise ValueError(msg)
+    if unlabeled_category != UNLABELED or not pd.isna(labels).any():
+        warnings.warn(
+            f"`unlabeled_category={unlabeled_category!r}` matches no cell in `adata.obs[{labels_key!r}]`; cells that are empty or "
+            "missing there are unlabelled, all others have a label.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def given_labels(column: pd.Series, unlabeled_category: str) -> "pd.Categorical[Any]":
@@ -171,12 +209,49 @@ def check_several(name: str, values: Any) -> list[str]:
     return names
 
 
-def check_subset(subset: Any, n_obs: int) -> NDArray[np.bool_]:
-    """Return the mask over the cells that `subset` gives, all cells for None; raise unless it is one and keeps some."""
-    mask = np.ones(n_obs, dtype=bool) if subset is None else np.array(subset)
-    if mask.dtype != bool or mask.shape != (n_obs,):
-        msg = f"`subset` must hold one True or False per cell, {n_obs} in all; got shape {mask.shape} of {mask.dtype}."
+def check_mask(name: str, mask: Any, names: pd.Index, things: str) -> NDArray[np.bool_]:
+    """Return a mask over genes or cells called `names`; raise unless it is one. A Series is aligned by its index.
+
+    Parameters
+    ----------
+    name
+        What holds the mask, for messages.
+    mask
+        One True or False for each of `names`.
+    names
+        Names of the genes or cells.
+    things
+        What they are, in the singular.
+    """
+    if isinstance(mask, pd.Series) and not mask.index.equals(names):
+        index = mask.index
+        unknown, missing = index[~index.isin(names)], names[~names.isin(index)]
+        if len(unknown) or len(missing) or index.has_duplicates or names.has_duplicates:
+            examples = [*unknown[:3].tolist(), *missing[:3].tolist()]
+            msg = (
+                f"{name} is a Series whose index must hold the name of each {things} once; {len(unknown)} of its names are unknown, "
+                f"{len(missing)} are missing{f', such as {examples}' if examples else ''}. Pass an array to go by position."
+            )
+            raise ValueError(msg)
+        mask = mask.reindex(names)
+    values = mask.array if isinstance(mask, pd.Series) else mask
+    if getattr(values, "dtype", None) == "boolean" and not pd.isna(values).any():
+        values = values.astype(bool)
+    values = np.array(values)
+    if values.dtype != bool or values.shape != (len(names),):
+        msg = (
+            f"{name} must hold one True or False per {things}, {len(names)} in all; "
+            f"got shape {values.shape} of {values.dtype}."
+        )
         raise ValueError(msg)
+    return values
+
+
+def check_subset(subset: Any, names: pd.Index) -> NDArray[np.bool_]:
+    """Return the mask over the cells called `names` that `subset` gives, all for None; raise unless it is one and keeps some."""
+    if subset is None:
+        return np.ones(len(names), dtype=bool)
+    mask = check_mask("`subset`", subset, names, "cell")
     if not mask.any():
         msg = "`subset` keeps no cell."
         raise ValueError(msg)
@@ -276,72 +351,6 @@ def check_layer(adata: AnnData, layer: str | None) -> None:
     if layer is None and adata.X is None:
         msg = f"`adata.X` is empty: pass the `layer` that holds raw counts. `adata.layers` holds {layers}."
         raise ValueError(msg)
-
-
-def check_counts(counts: sparse.csr_matrix, adata: AnnData, layer: str | None) -> None:
-    """Raise unless the values can be counts: finite, not negative, not log-transformed, some in every cell.
-
-    Fractional values, as quantifiers and removal of ambient RNA give them, raise a warning only. They are told from
-    logarithms by their range: logarithms of expression stay below `MAX_LOG_VALUE` and hardly ever are whole numbers.
-    """
-    source = "`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"
-    values = counts.data
-    if not np.isfinite(values).all():
-        n_bad = int((~np.isfinite(values)).sum())
-        msg = f"{source} holds {n_bad} values that are NaN or infinite; raw counts are needed. {_where_counts_are(adata, layer)}"
-        raise ValueError(msg)
-    if values.size and values.min() < 0:
-        msg = f"{source} holds negative values, so it looks scaled; raw counts are needed. {_where_counts_are(adata, layer)}"
-        raise ValueError(msg)
-    fractional = float(np.mean(values != np.round(values))) if values.size else 0.0
-    if fractional > 0.5 and values.max() <= MAX_LOG_VALUE:
-        msg = (
-            f"{source} looks log-transformed ({fractional:.0%} of its values are fractions, none is above "
-            f"{MAX_LOG_VALUE:g}); raw counts are needed. {_where_counts_are(adata, layer)} "
-            "If these are counts after all, round them first."
-        )
-        raise ValueError(msg)
-    empty = int((np.diff(counts.indptr) == 0).sum()) if values.all() else int((counts.sum(axis=1) == 0).sum())
-    if empty:
-        call = (
-            "sc.pp.filter_cells(adata, min_counts=1)"
-            if layer is None
-            else f"adata = adata[adata.layers[{layer!r}].sum(axis=1) > 0].copy()"
-        )
-        msg = f"{empty} of {counts.shape[0]} cells have no counts in {source}. Remove them with `{call}`."
-        raise ValueError(msg)
-    if fractional:
-        warnings.warn(
-            f"{source} holds fractional values ({fractional:.0%} of the non-zero ones). They are used as counts: "
-            "make sure that they are neither normalised nor log-transformed.",
-            UserWarning,
-            stacklevel=2,
-        )
-
-
-def _where_counts_are(adata: AnnData, layer: str | None) -> str:
-    """Name the layers that hold counts by the look of their first cells."""
-    candidates: list[str | None] = [name for name in adata.layers if name is not None]
-    if layer is not None and adata.X is not None:
-        candidates.insert(0, None)
-    found = [name for name in candidates if name != layer and _looks_like_counts(adata, name)]
-    if found:
-        return "Pass " + " or ".join(f"`layer={name!r}`" for name in found) + ", which holds whole numbers."
-    return (
-        "Pass the `layer` that holds them, or start again from the raw data: keep them with "
-        '`adata.layers["counts"] = adata.X.copy()` before normalising.'
-    )
-
-
-def _looks_like_counts(adata: AnnData, layer: str | None) -> bool:
-    sample = adata[:100].layers[layer] if layer is not None else adata[:100].X
-    values = np.asarray(sample.data if sparse.issparse(sample) else sample[...])
-    return bool(
-        values.size and np.isfinite(values).all() and (values >= 0).all() and (values == np.round(values)).all()
-    )
-
-
-# ----- values of plots and metrics
 
 
 def check_key(parameter: str, key: Any, where: str, held: Iterable[Any]) -> None:

@@ -102,21 +102,14 @@ def resolve_mask_var(
         raise ValueError(msg)
     if mask_var is None:
         return np.ones(adata.n_vars, dtype=bool)
-    name = repr(mask_var) if isinstance(mask_var, str) else "array"
+    name = f"`mask_var` ({mask_var!r})" if isinstance(mask_var, str) else "`mask_var`"
     if isinstance(mask_var, str):
         if mask_var not in adata.var:
             booleans = [column for column in adata.var if adata.var[column].dtype == bool]
             msg = f"Unknown `mask_var`: {mask_var!r}. Columns of `adata.var` that can be one: {booleans}."
             raise ValueError(msg)
-        mask_var = adata.var[mask_var].to_numpy()
-    mask = np.asarray(mask_var)
-    if mask.dtype != bool or mask.shape != (adata.n_vars,):
-        msg = (
-            f"`mask_var` ({name}) must hold one True or False per gene, {adata.n_vars} in all; "
-            f"got shape {mask.shape} of {mask.dtype}."
-        )
-        raise ValueError(msg)
-    return mask
+        mask_var = adata.var[mask_var]
+    return _checks.check_mask(name, mask_var, adata.var_names, "gene")
 
 
 def log_normalized(counts: sparse.csr_matrix, size_factors: NDArray) -> sparse.csr_matrix:

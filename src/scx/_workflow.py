@@ -18,6 +18,7 @@ from ._cluster import METHODS as CLUSTER_METHODS
 from ._cluster import Clustering, checked, named_after, posterior
 from ._cluster import cluster as cluster_embedding
 from ._consensus import consensus
+from ._counts import check_counts
 from ._keys import LABELS, SIZE_FACTOR, Keys
 from ._options import Positive, check_option
 from ._prepare import prepare, read_counts, resolve_mask_var
@@ -106,7 +107,7 @@ def fit_and_annotate(
     folder = None if model_dir is None else _checks.check_model_dir(model_dir)
     mask = resolve_mask_var(adata, mask_var, n_top_genes, use_flagged=chosen.use_flagged_genes)
     counts = read_counts(adata, layer)
-    _checks.check_counts(counts, adata, layer)
+    check_counts(counts, adata, layer)
 
     # 2. prepare
     start = logg.info(f"training {model_cls.__name__} on {adata.n_obs} cells")

@@ -1,3 +1,4 @@
+import warnings
 from itertools import pairwise
 
 import anndata as ad
@@ -355,3 +356,37 @@ def test_prediction_without_known_types_says_so(groups):
     model.train(1, enable_progress_bar=False)
     with pytest.raises(ValueError, match="labels_key"):
         model.predict()
+
+
+def given(adata, unlabeled_category, by):
+    """Hand labels over, to the function or to the model."""
+    if by == "tl":
+        scx.tl.semiaae(adata, labels_key="given", unlabeled_category=unlabeled_category, max_epochs=1, n_top_genes=50)
+    else:
+        scx.model.SemiAAE.setup_anndata(adata, labels_key="given", unlabeled_category=unlabeled_category)
+
+
+@pytest.mark.parametrize("by", ["tl", "model"])
+@pytest.mark.parametrize("slip", ["unknown", " Unknown", "Unkown", "UNKNOWN "])
+def test_slip_of_the_unlabeled_category(groups, slip, by):
+    with pytest.raises(ValueError, match=r"matches no cell in .* which holds 'Unknown'. Pass that"):
+        given(groups, slip, by)
+
+
+@pytest.mark.parametrize("by", ["tl", "model"])
+def test_unlabeled_category_that_matches_no_cell(groups, by):
+    with pytest.warns(UserWarning, match="`unlabeled_category='none'` matches no cell"):
+        given(groups, "none", by)
+    groups.obs["given"] = groups.obs["given"].astype(str).replace("Unknown", "")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*(no cell|No cell).*")
+        given(groups, "Unknown", by)  # the default, where unlabelled cells are empty
+    with pytest.raises(TypeError, match="`unlabeled_category` must be a string"):
+        given(groups, 3, by)
+
+
+@pytest.mark.parametrize("by", ["tl", "model"])
+def test_labels_that_are_all_missing(groups, by):
+    groups.obs["given"] = "Unknown"
+    with pytest.warns(UserWarning, match=r"No cell has a label in `adata.obs\['given'\]`"):
+        given(groups, "Unknown", by)

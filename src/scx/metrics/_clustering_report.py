@@ -77,7 +77,7 @@ def clustering_report(
     labels = None if labels_key is None else _checks.check_column(adata, "labels_key", labels_key)
     clusterings = {key: _checks.check_column(adata, "cluster_keys", key) for key in cluster_keys}
     embedding = None if use_rep is None else _checks.check_representation(adata, "use_rep", use_rep)
-    chosen = _checks.check_subset(subset, adata.n_obs)
+    chosen = _checks.check_subset(subset, adata.obs_names)
     seed = int(np.random.default_rng(rng).integers(2**31 - 1))
 
     rows = {}

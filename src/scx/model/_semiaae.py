@@ -16,7 +16,7 @@ from scvi.module.base import auto_move_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scx._checks import check_in, given_labels
+from scx._checks import check_in, check_unlabeled, given_labels
 from scx._cluster import Clustering, Prediction, cluster, named_after, new_names
 from scx._n_clusters import given
 from scx._options import Count, LearningRate, Noise, Positive, Range, Rate, Share, Weight, Width
@@ -409,6 +409,7 @@ class SemiAAE(DeepClusteringModel):
         """
         if labels_key is not None and "source_registry" not in kwargs:
             check_in("obs", labels_key, adata.obs)
+            check_unlabeled(adata.obs[labels_key], labels_key, unlabeled_category)
         setup_args = {
             "layer": layer,
             "size_factor_key": size_factor_key,

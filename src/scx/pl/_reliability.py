@@ -85,7 +85,7 @@ def reliability(
     """
     _checks.check_positive_int("n_bins", n_bins, maximum=MAX_BINS)
     if labels_key is None:
-        _checks.check_subset(subset, adata.n_obs)
+        _checks.check_subset(subset, adata.obs_names)
         record = read_record(adata, key)
         if "calibration" not in record:
             msg = (
@@ -137,7 +137,7 @@ def _calibration(
             raise ValueError(msg)
     sure = _checks.check_share(adata, "key", keys.confidence)
     predicted = adata.obs[keys.prediction].astype(object)
-    counted = _checks.check_subset(subset, adata.n_obs) & labels.notna().to_numpy() & predicted.notna().to_numpy()
+    counted = _checks.check_subset(subset, adata.obs_names) & labels.notna().to_numpy() & predicted.notna().to_numpy()
     counted &= np.isfinite(sure)
     if not counted.any():
         msg = f"No cell that `subset` keeps has a label in `labels_key={labels_key!r}`, a prediction and a confidence."
