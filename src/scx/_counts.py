@@ -16,7 +16,9 @@ MAX_CELLS = 2_000
 MOST = 0.9
 """Share of cells that must show a sign."""
 NEAR = 0.01
-"""Totals that differ by less, relatively, are nearly the same."""
+"""Totals that differ by less, relatively, are nearly the same; genes may have been left out after normalising."""
+EQUAL = 1e-4
+"""The same of restored values, in which a gene can outweigh all others."""
 INVERSES: dict[str, Callable[[NDArray], NDArray]] = {
     "square-root-transformed": np.square,
     "log-transformed": np.expm1,
@@ -72,26 +74,26 @@ def _sign_of_transformation(counts: sparse.csr_matrix, fractional: float) -> str
     sample = sparse.csr_matrix(sample[sample.getnnz(axis=1) > 0], dtype=np.float64)
     if not sample.nnz:
         return None
-    if _is_normalised(sample):
+    if _is_normalised(sample, NEAR):
         return f"normalised ({fractional:.0%} of its values are fractions, and cells are scaled to one total)"
     for name, inverse in INVERSES.items():
         if "log" in name and sample.data.max() > MAX_LOG_VALUE:
             continue
         restored = sample.copy()
         restored.data = inverse(sample.data)
-        if _whole(restored.data).mean() > 0.999 or _is_normalised(restored):
+        if _whole(restored.data).mean() > 0.999 or _is_normalised(restored, EQUAL):
             return name
     return None
 
 
-def _is_normalised(values: sparse.csr_matrix) -> bool:
+def _is_normalised(values: sparse.csr_matrix, near: float) -> bool:
     """Return whether cells were divided by their totals, of all genes or of those that are left.
 
     Either totals are nearly the same, or each cell holds whole multiples of a unit of its own, above 1 in some cells. Removal of
     ambient RNA, which takes away from counts, does neither.
     """
     totals = np.asarray(values.sum(axis=1)).ravel()
-    if np.mean(np.abs(totals / np.median(totals) - 1) < NEAR) >= MOST:
+    if np.mean(np.abs(totals / np.median(totals) - 1) < near) >= MOST:
         return True
     units = np.minimum.reduceat(values.data, values.indptr[:-1])
     row_of_value = np.repeat(np.arange(len(units)), np.diff(values.indptr))
