@@ -12,7 +12,7 @@ UNNAMED = "the message about an unknown key does not name the parameter"
 PENDING: dict[tuple[str, str], str] = {
     **{(method, parameter): reason for method in METHODS for parameter, reason in REASONS.items()},
     ("tl.semiaae", "labels_key"): UNNAMED,
-    ("tl.semiaae", "unlabeled_category"): "a near miss is not told",
+    ("tl.semiaae", "unlabeled_category"): "another category makes one type more than `n_clusters`",
     ("tl.cluster", "use_rep"): UNNAMED,
     ("tl.consensus", "keys"): UNNAMED,
 }
