@@ -382,10 +382,14 @@ def check_representation(adata: AnnData, parameter: str, key: str) -> NDArray:
     """Return the embedding in ``obsm`` that was passed as `parameter`; raise unless it is there, numeric and finite."""
     check_key(parameter, key, "obsm", adata.obsm)
     try:
-        return check_embedding(adata, key)
+        embedding = check_embedding(adata, key)
     except ValueError as error:
         msg = f"`{parameter}={key!r}` cannot be used. {error}"
         raise ValueError(msg) from None
+    if not embedding.shape[1]:
+        msg = f"`{parameter}={key!r}` cannot be used: `adata.obsm[{key!r}]` has no dimensions. Pass another one."
+        raise ValueError(msg)
+    return embedding
 
 
 def check_share(adata: AnnData, parameter: str, key: str) -> NDArray[np.float64]:

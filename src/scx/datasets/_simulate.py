@@ -14,6 +14,8 @@ from scx._types import typed
 
 CHUNK_VALUES = 2**18
 """Cells × genes that are dense at one time: 2 MiB per array in float64, which stays in the cache."""
+MAX_OBS, MAX_VARS = 10**8, 10**6
+"""More cells or genes than this are a mistake, and would fill the memory."""
 MAX_LIBRARY_SIZE = 2**24
 """Largest count up to which float32 holds every whole number."""
 LIMITS = {
@@ -136,6 +138,7 @@ def simulate(
     if group_probs is not None:
         del arguments["n_groups"]
     _check(arguments)
+    n_obs, n_vars = int(n_obs), int(n_vars)  # small integers of numpy would overflow
     rng = np.random.default_rng(rng)
 
     groups = _random_labels(rng, n_obs, np.full(n_groups, 1 / n_groups) if group_probs is None else group_probs)
@@ -196,8 +199,8 @@ def simulate(
 
 def _check(arguments: dict[str, Any]) -> None:
     check_rng(arguments["rng"])
-    for name in ("n_obs", "n_vars"):
-        check_positive_int(name, arguments[name])
+    for name, largest in (("n_obs", MAX_OBS), ("n_vars", MAX_VARS)):
+        check_positive_int(name, arguments[name], maximum=largest)
     for name in {"n_groups", "n_batches"} & arguments.keys():
         check_positive_int(name, arguments[name], maximum=arguments["n_obs"], why=" (the number of cells)")
     for name, (least, largest) in LIMITS.items():

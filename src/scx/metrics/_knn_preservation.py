@@ -66,6 +66,7 @@ def knn_preservation(
     _checks.check_some_cells(adata, 2)
     _checks.check_rng(rng)
     _checks.check_positive_int("max_cells", max_cells)
+    _checks.check_not_empty("k", k)
     ks = np.atleast_1d(np.asarray(k))
     for value in ks:
         _checks.check_positive_int("k", value, maximum=adata.n_obs - 1, why=" (the number of other cells)")
@@ -88,7 +89,7 @@ def _reference(adata: AnnData, name: str | None) -> Any:
     """Return the representation whose neighbours are to be kept; raise unless it is there and finite."""
     if name is not None:
         return _checks.check_representation(adata, "reference", name)
-    if adata.X is None:
+    if adata.X is None or not adata.n_vars:
         msg = "`adata.X` is empty: pass as `reference` an entry of `adata.obsm`."
         raise ValueError(msg)
     values = adata.X.data if sparse.issparse(adata.X) else adata.X
