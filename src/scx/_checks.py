@@ -253,7 +253,7 @@ def check_subset(subset: Any, names: pd.Index) -> NDArray[np.bool_]:
         return np.ones(len(names), dtype=bool)
     mask = check_mask("`subset`", subset, names, "cell")
     if not mask.any():
-        msg = "`subset` keeps no cell."
+        msg = "`subset` keeps no cell. Pass a mask with at least one True, or None for all cells."
         raise ValueError(msg)
     return mask
 

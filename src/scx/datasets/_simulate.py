@@ -158,7 +158,7 @@ def simulate(
     de_factors = _factors(rng, (int(groups.max()) + 1, n_vars), de_prob, de_down_prob, de_loc, de_scale)
     batch_factors = _factors(rng, (n_batches, n_vars), float(n_batches > 1), 0.5, batch_loc, batch_scale)
     # one draw per gene, whatever the cell
-    bcv_spread = np.ones(n_vars) if np.isinf(bcv_df) else bcv_df / rng.chisquare(bcv_df, n_vars)
+    bcv_spread = np.ones(n_vars) if np.isinf(float(bcv_df)) else bcv_df / rng.chisquare(bcv_df, n_vars)
 
     def counts(cells: slice) -> sparse.csr_matrix:
         """Draw the counts of some `cells`, shape (n_cells, n_vars)."""
@@ -202,7 +202,7 @@ def _check(arguments: dict[str, Any]) -> None:
     for name, largest in (("n_obs", MAX_OBS), ("n_vars", MAX_VARS)):
         check_positive_int(name, arguments[name], maximum=largest)
     for name in {"n_groups", "n_batches"} & arguments.keys():
-        check_positive_int(name, arguments[name], maximum=arguments["n_obs"], why=" (the number of cells)")
+        check_positive_int(name, arguments[name], maximum=arguments["n_obs"], why=" (`n_obs`, the number of cells)")
     for name, (least, largest) in LIMITS.items():
         value = arguments[name]
         if name == "dropout_mid" and value is None:

@@ -35,7 +35,8 @@ def clustering_report(
     use_rep
         Array of ``obsm``, shape (n_cells, n_dims), for the silhouette and Calinski–Harabasz; None leaves both out.
     subset
-        Cells to score, such as those whose labels a method has not seen: one True or False per cell.
+        Cells to score, such as those whose labels a method has not seen: one True or False per cell. A Series is aligned by its
+        index.
     rng
         Seed or generator that samples the cells of the silhouette, where there are more than 10,000.
 
@@ -86,7 +87,7 @@ def clustering_report(
         if labels is not None:
             scored &= labels.notna().to_numpy()
         if not scored.any():
-            msg = f"No cell to score: none of the chosen cells has a value in both {labels_key!r} and {key!r}."
+            msg = f"No cell to score: none of the chosen cells has a value in both `labels_key={labels_key!r}` and `cluster_keys={key!r}`."
             raise ValueError(msg)
         clusters = pd.factorize(column.to_numpy()[scored])[0]
         row: dict[str, float] = {}

@@ -149,8 +149,12 @@ def read_record(adata: AnnData, key: str, *entries: str) -> Mapping[str, Any]:
             f"`adata` holds results under {', '.join(map(repr, known)) or 'no key'}."
         )
         raise ValueError(msg)
+    for entry in ("params", "history", "phases", "n_clusters", "calibration"):
+        if entry in found and not isinstance(found[entry], Mapping):
+            msg = f"`key={key!r}`: `adata.uns[{key!r}][{entry!r}]` is no dict, so it was changed. Run `{method_of(key)}` again."
+            raise ValueError(msg)
     for entry in entries:
-        if not isinstance(found.get(entry), Mapping) or not found[entry]:
+        if not found.get(entry):
             msg = f"`key={key!r}`: `adata.uns[{key!r}]` has no {entry!r}. Compute it with `{method_of(key)}`."
             raise ValueError(msg)
     return found
@@ -251,7 +255,7 @@ def match_colors(adata: AnnData, names: Sequence[str]) -> None:
 def _unlabeled(adata: AnnData, name: str, categories: pd.Index) -> list[Any]:
     """Return the categories of ``obs[name]`` that a method of scx, which learned from these labels, took for no label."""
     records = [entry for entry in adata.uns.values() if isinstance(entry, Mapping) and "scx_version" in entry]
-    every = [record.get("params", {}) for record in records]
+    every = [record["params"] for record in records if isinstance(record.get("params"), Mapping)]
     none = {str(params["unlabeled_category"]) for params in every if params.get("labels_key") == name}
     return [category for category in categories if none and (str(category) in none or not str(category).strip())]
 

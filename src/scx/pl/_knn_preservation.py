@@ -67,6 +67,9 @@ def knn_preservation(
         runs = {name: [reps] if isinstance(reps, str) else list(reps) for name, reps in use_reps.items()}
     else:
         runs = {name: [name] for name in ([use_reps] if isinstance(use_reps, str) else use_reps)}
+    if not all(runs.values()):
+        msg = f"`use_reps` has no embedding under {next(name for name, reps in runs.items() if not reps)!r}. Name one, or leave it out."
+        raise ValueError(msg)
     for name in [rep for reps in runs.values() for rep in reps]:
         _checks.check_representation(adata, "use_reps", name)
     if k is None:

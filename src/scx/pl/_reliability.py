@@ -59,7 +59,7 @@ def reliability(
         are held. None takes ``uns[key]["calibration"]``, measured on labelled cells that the method held back: a dict of
         ``confidence``, ``accuracy`` and ``n_cells``, each of shape (n_bins,), and ``ece``.
     subset
-        Cells to count with `labels_key`, one True or False each; leave out those whose labels were used in training.
+        Cells to count with `labels_key`, one True or False each, a Series by its index; leave out those whose labels were used in training.
     n_bins
         Number of bins of equal width, with `labels_key`.
     {plot_parameters}
@@ -95,7 +95,7 @@ def reliability(
             raise ValueError(msg)
         bins = record["calibration"]
         for name in ("confidence", "accuracy", "n_cells", "ece"):
-            _checks.check_curve(f"uns[{key!r}]['calibration'][{name!r}]", np.atleast_1d(bins.get(name, np.nan)))
+            _checks.check_curve(f"uns[{key!r}]['calibration'][{name!r}]", np.atleast_1d(bins.get(name)))
     else:
         bins = _calibration(adata, key, labels_key, subset, n_bins)
     n_cells = np.asarray(bins["n_cells"], dtype=float)

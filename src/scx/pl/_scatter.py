@@ -1,7 +1,7 @@
 """Two dimensions of an embedding, and cells in them, which scanpy draws."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from scanpy import logging as logg
 
 from scx import _checks
 from scx._checks import shown
+from scx._types import check_type
 
 from ._figure import (
     ON_DATA,
@@ -141,8 +142,9 @@ def _stored(adata: AnnData, use_rep: str) -> str | None:
     if own in adata.obsm:
         return own
     neighbors = adata.uns.get("neighbors")
-    params: Any = neighbors.get("params", {}) if isinstance(neighbors, Mapping) else {}
-    return "X_umap" if "X_umap" in adata.obsm and params.get("use_rep") == use_rep else None
+    params: Any = neighbors.get("params") if isinstance(neighbors, Mapping) else None
+    known = params.get("use_rep") if isinstance(params, Mapping) else None
+    return "X_umap" if "X_umap" in adata.obsm and known == use_rep else None
 
 
 def check_seed(rng: int) -> None:
@@ -179,8 +181,10 @@ def check_options(adata: AnnData, options: Mapping[str, Any], *, every_cell: boo
     for name in ("cmap", "color_map"):
         if options.get(name) is not None:
             check_cmap(name, options[name])
+    check_type("use_raw", options.get("use_raw"), bool | None)
     size = options.get("size")
     if size is not None:
+        check_type("size", size, float | Sequence[float])
         areas = np.asarray(size)
         shapes = [(), (adata.n_obs,)] if every_cell else [()]
         if areas.dtype.kind not in "fiu" or areas.shape not in shapes or not ((areas > 0) & np.isfinite(areas)).all():
@@ -213,6 +217,9 @@ def check_colors(adata: AnnData, colors: list[str]) -> None:
     for color in colors:
         if color in adata.obs:
             _checks.check_column(adata, "color", color)
+        elif not adata.obs.columns.is_unique:  # scanpy reads no gene then
+            msg = f"`color={color!r}` cannot be read: `adata.obs` has several columns of one name. Rename them."
+            raise ValueError(msg)
         elif color not in genes:
             msg = f"Unknown `color`: {color!r} is neither a gene nor one of `adata.obs`: {', '.join(map(repr, adata.obs))}."
             raise ValueError(msg)
@@ -252,6 +259,8 @@ def draw_cells(
         values = adata.obs[[color]].copy()
     else:
         raw = adata.raw is not None and layer is None if use_raw is None else use_raw
+        if not raw:
+            _checks.check_layer(adata, layer)
         values = sc.get.obs_df(adata, [color], layer=layer, use_raw=raw)
     if not is_number(values[color]) and kwargs.get("palette") is None:
         read_colors(adata, color)
