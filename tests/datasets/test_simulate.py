@@ -286,7 +286,7 @@ def test_default_number_of_groups_does_not_limit_the_cells_of_given_shares():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"n_obs": 0}, ValueError, "`n_obs` must be at least 1"),
+        ({"n_obs": 0}, ValueError, "`n_obs` must be between 1 and"),
         ({"n_vars": 2.5}, TypeError, "`n_vars` must be a whole number"),
         ({"n_groups": 101}, ValueError, "`n_groups` must be between 1 and 100"),
         ({"n_batches": 0}, ValueError, "`n_batches` must be between 1"),

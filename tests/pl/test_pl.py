@@ -19,6 +19,7 @@ from matplotlib.testing.compare import compare_images
 from PIL import Image
 
 import scx
+from robustness.identical import assert_identical, frozen
 from scx.pl import _clustering_over_training, _figure, _scatter
 
 IMAGES = Path(__file__).parent / "images"
@@ -511,6 +512,67 @@ def test_errors_say_what_to_do(adata, call, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         call(adata)
     assert plt.get_fignums() == []
+
+
+@pytest.mark.usefixtures("no_umap")
+@pytest.mark.parametrize("name", ["embedding", "confidence", "layouts", "clustering_over_training"])
+def test_failing_while_drawing_leaves_all_as_it_was(name, adata):
+    """Figures, panels in Axes of the user, palettes and layouts: scanpy cannot read this value, and says so late."""
+    before, options = frozen(adata), {"alpha": "high"}
+    if name in ("embedding", "confidence"):
+        options["basis"] = "X_new"
+    fig, ax = plt.subplots()
+    for where in (None, ax):
+        with pytest.raises(ValueError, match="`alpha='high'`"):
+            PLOTS[name](adata, ax=where, **options)
+        assert plt.get_fignums() == [fig.number]
+        assert fig.axes == [ax]
+        assert ax.axison
+        assert_identical(adata, before)
+
+
+@pytest.mark.usefixtures("no_umap")
+def test_interrupted_while_drawing(adata, monkeypatch):
+    def interrupt(fig):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_figure, "settle", interrupt)
+    before = frozen(adata)
+    with pytest.raises(KeyboardInterrupt):
+        scx.pl.embedding(adata, "mine")
+    assert plt.get_fignums() == []
+    assert_identical(adata, before)
+
+
+@pytest.mark.parametrize("basis", [3, ["X_mine"], b"X_mine"])
+def test_basis_is_a_name(adata, basis):
+    before = frozen(adata)
+    for plot in (scx.pl.embedding, scx.pl.confidence):
+        with pytest.raises(TypeError, match="`basis` must be a string"):
+            plot(adata, "mine", basis=basis)
+    assert_identical(adata, before)
+
+
+@pytest.mark.parametrize("entry", ["params", "history", "phases", "n_clusters", "calibration"])
+def test_record_that_was_changed(adata, entry):
+    adata.uns["mine"][entry] = 3
+    with pytest.raises(ValueError, match=f"'{entry}'.*Run .* again"):
+        scx.pl.history(adata, "mine")
+
+
+@pytest.mark.parametrize("palette", [3, "red", ["no colour"] * 6, [["red"]]])
+def test_palette_that_is_none(adata, palette):
+    adata.uns["mine_colors"] = palette
+    with pytest.raises(ValueError, match=r"mine_colors.*must list colours"):
+        scx.pl.flow(adata, "type", "mine")
+
+
+def test_no_cell_has_both(adata):
+    adata.obs["early"] = adata.obs["type"].where(np.arange(N_OBS) < 100)
+    adata.obs["late"] = adata.obs["mine"].where(np.arange(N_OBS) >= 100)
+    for plot in (scx.pl.confusion, scx.pl.flow):
+        with pytest.raises(ValueError, match="No cell has a value in both 'early' and 'late'"):
+            plot(adata, "early", "late")
 
 
 def test_errors_where_the_result_lacks_what_is_drawn(adata):

@@ -199,8 +199,8 @@ def simulate(
 
 def _check(arguments: dict[str, Any]) -> None:
     check_rng(arguments["rng"])
-    for name, largest in (("n_obs", MAX_OBS), ("n_vars", MAX_VARS)):
-        check_positive_int(name, arguments[name], maximum=largest)
+    for name, most in (("n_obs", MAX_OBS), ("n_vars", MAX_VARS)):
+        check_positive_int(name, arguments[name], maximum=most)
     for name in {"n_groups", "n_batches"} & arguments.keys():
         check_positive_int(name, arguments[name], maximum=arguments["n_obs"], why=" (`n_obs`, the number of cells)")
     for name, (least, largest) in LIMITS.items():
