@@ -1,10 +1,12 @@
 import dataclasses
 
+import anndata as ad
 import numpy as np
 import pytest
+import scanpy as sc
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 from scipy.cluster import hierarchy
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
@@ -13,6 +15,7 @@ from sklearn.metrics.cluster import contingency_matrix
 from sklearn.mixture import GaussianMixture
 
 from scx import _algorithms, _cluster
+from scx._n_clusters import choose_n_clusters
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +168,105 @@ def test_clusters_of_one_name_are_joined_or_told_apart():
     assert joined.names == ("b", "b (1)", "new_1")
     assert np.array_equal(joined.labels, np.repeat([0, 0, 2, 0, 1], [9, 7, 5, 4, 3]))
     assert joined.info["n_clusters"]["chosen"] == 3
+
+
+def test_cells_that_differ_by_rounding_only_are_constant():
+    """64 units in the last place: a part in 130,000 in single precision, and in 7 · 10¹³ in double."""
+    for dtype, small, large in ((np.float32, 7e-6, 1e-5), (np.float64, 1.3e-14, 2e-14)):
+        for size in (-3.0, 1e4):
+            cells = np.tile(np.array([size, size / 2, 0.0]), (5, 1))
+            assert _cluster.is_constant(cells.astype(dtype))
+            cells[1, 0] *= 1 + small
+            assert _cluster.is_constant(cells.astype(dtype))
+            cells[1, 0] = size * (1 + large)
+            assert not _cluster.is_constant(cells.astype(dtype))
+    assert _cluster.is_constant(np.zeros((3, 2)))
+
+
+def test_number_of_clusters_is_chosen_where_none_is_given(blobs):
+    embedding = blobs[0][::4]
+    found = _cluster.cluster(embedding, None, "kmeans", seed=2)
+    chosen = choose_n_clusters(embedding, 2)
+    assert found.n_clusters == found.info["n_clusters"]["chosen"] == chosen.chosen
+    np.testing.assert_array_equal(found.info["n_clusters"]["score"], chosen.info["score"])
+    np.testing.assert_array_equal(found.confidence, _cluster.posterior(embedding, found.labels))
+
+
+def test_leiden_at_a_resolution_is_that_of_scanpy(blobs):
+    embedding = np.random.default_rng(0).normal(size=(300, 4))
+    reference = ad.AnnData(obsm={"X": embedding})
+    sc.pp.neighbors(reference, n_neighbors=15, use_rep="X", random_state=3)
+    found = {}
+    for resolution in (0.4, None):
+        found[resolution] = _cluster.cluster(embedding, None, "leiden", seed=3, resolution=resolution)
+        used = 1.0 if resolution is None else resolution
+        sc.tl.leiden(
+            reference, resolution=used, random_state=3, flavor="igraph", n_iterations=2, directed=False, key_added="l"
+        )
+        assert adjusted_rand_score(reference.obs["l"], found[resolution].labels) == 1
+        number = found[resolution].info["n_clusters"]
+        assert number["chosen"] == found[resolution].n_clusters == reference.obs["l"].nunique()
+        assert number["resolution"] == used
+        assert number["reason"] == f"Leiden at resolution {used}"
+        assert found[resolution].info["n_cells_fitted"] == 300
+    assert found[0.4].n_clusters < found[None].n_clusters
+
+
+def test_kmeans_that_begins_on_a_sample_ends_with_every_cell_nearest_to_its_mean(monkeypatch):
+    """A fixed point of KMeans on all cells, as good as that of scikit-learn."""
+    embedding = np.random.default_rng(0).normal(size=(600, 2))
+    monkeypatch.setitem(_algorithms.ALGORITHMS, "kmeans", _algorithms.Algorithm(_algorithms._kmeans, 200))
+    labels = _cluster.cluster(embedding, 3, "kmeans", seed=0).labels
+    means = np.stack([embedding[labels == k].mean(axis=0) for k in range(3)])
+    distances = np.linalg.norm(embedding[:, None] - means, axis=2)
+    assert (distances.argmin(axis=1) == labels).mean() > 0.99
+    assert (distances.min(axis=1) ** 2).sum() < 1.02 * KMeans(3, n_init=10, random_state=0).fit(embedding).inertia_
+
+
+def mixture_by_loop(cells, labels, n_clusters, floor):
+    """Expectation and maximisation for Gaussians with diagonal covariances, from clusters, until likelihoods gain less than 0.001."""
+
+    def logits_given(share):
+        mass = share.sum(axis=0)
+        means = share.T @ cells / mass[:, None]
+        variances = np.stack([share[:, k] @ (cells - means[k]) ** 2 / mass[k] for k in range(n_clusters)]) + floor
+        laws = [stats.norm(means[k], variances[k] ** 0.5).logpdf(cells).sum(axis=1) for k in range(n_clusters)]
+        return np.log(mass / len(cells)) + np.stack(laws, axis=1)
+
+    before, gain = -np.inf, np.inf
+    logits = logits_given(np.eye(n_clusters)[labels])
+    while gain > 1e-3:
+        likelihood = special.logsumexp(logits, axis=1).mean()
+        before, gain = likelihood, likelihood - before
+        logits = logits_given(special.softmax(logits, axis=1))
+    return logits.argmax(axis=1)
+
+
+def test_gmm_is_expectation_and_maximisation_from_kmeans():
+    """Groups of unequal size and width, one of them flat in a dimension, so that the least variance matters."""
+    rng = np.random.default_rng(0)
+    widths = np.array([[3.0, 1.0, 1.0], [0.5, 0.5, 0.5], [1.0, 1.0, 0.0], [0.3, 2.0, 1.0]])
+    truth = np.repeat(np.arange(4), [300, 150, 100, 50])
+    cells = rng.normal(size=(600, 3)) * widths[truth] + np.array([[0, 0, 0], [5, 0, 0], [0, 4, 0], [3, 3, 3]])[truth]
+    start = KMeans(5, n_init=10, random_state=1).fit_predict(cells)
+    expected = mixture_by_loop(cells, start, 5, 1e-3 * cells.var(axis=0).mean())
+    found = _cluster.cluster(cells, 5, "gmm", seed=1).labels
+    assert adjusted_rand_score(expected, found) > 0.99
+
+
+def test_empty_clusters_get_the_nearest_cells_that_are_not_alone():
+    embedding = np.array([[0.0], [1.0], [2.0], [3.0], [10.0]])
+    labels = _algorithms._fill_up(np.array([0, 0, 0, 0, 2]), 4, np.array([[1.0], [9.0], [10.0], [0.1]]), embedding)
+    assert labels.tolist() == [3, 0, 0, 1, 2]
+
+
+def test_cells_outside_the_sample_take_the_label_of_most_of_fifteen_neighbours(monkeypatch):
+    monkeypatch.setattr(_algorithms, "CHUNK", 70)
+    rng = np.random.default_rng(0)
+    embedding, labels = rng.normal(size=(200, 2)), rng.integers(0, 3, 90)
+    fitted = np.sort(rng.choice(200, 90, replace=False))
+    carried = _algorithms._carried_over(embedding, fitted, labels)
+    np.testing.assert_array_equal(carried[fitted], labels)
+    for cell in np.setdiff1d(np.arange(200), fitted):
+        nearest = np.argsort(np.linalg.norm(embedding[fitted] - embedding[cell], axis=1))[:15]
+        assert carried[cell] == np.bincount(labels[nearest], minlength=3).argmax()
