@@ -1,4 +1,5 @@
 import dataclasses
+import warnings
 
 import anndata as ad
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 from scipy.cluster import hierarchy
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
@@ -270,3 +271,35 @@ def test_cells_outside_the_sample_take_the_label_of_most_of_fifteen_neighbours(m
     for cell in np.setdiff1d(np.arange(200), fitted):
         nearest = np.argsort(np.linalg.norm(embedding[fitted] - embedding[cell], axis=1))[:15]
         assert carried[cell] == np.bincount(labels[nearest], minlength=3).argmax()
+
+
+def test_spectral_is_that_of_scikit_learn_and_does_not_warn_of_groups_that_lie_apart(blobs):
+    near = np.random.default_rng(0).normal(size=(150, 3))
+    reference = SpectralClustering(4, affinity="nearest_neighbors", n_neighbors=15, n_init=10, random_state=2)
+    labels = _cluster.cluster(near, 4, "spectral", seed=2).labels
+    assert adjusted_rand_score(labels, reference.fit_predict(near)) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _cluster.cluster(blobs[0], 5, "spectral", seed=0)
+
+
+def test_confidence_of_cells_that_differ_less_than_single_precision_tells_is_one():
+    cells = 1000 + 1e-5 * np.random.default_rng(0).normal(size=(20, 2))
+    confidence = _cluster.posterior(cells, np.arange(20) % 2)
+    assert confidence.dtype == np.float32
+    assert (confidence == 1).all()
+
+
+def test_clusters_without_a_vote_are_new_types():
+    labels = np.repeat([0, 1, 2, 3, 4], [6, 5, 4, 3, 2])
+    voters = np.repeat([0, 0, -1, -1, 1], [6, 5, 4, 3, 2])
+    found = _cluster.Clustering(labels, info={"n_clusters": {"chosen": 5, "reason": "given"}})
+    joined = _cluster.named_after(found, voters, ("a", "b"), join=True)
+    assert joined.names == ("a", "b", "new_1", "new_2")
+    assert np.array_equal(joined.labels, np.repeat([0, 0, 2, 3, 1], [6, 5, 4, 3, 2]))
+    assert joined.info["n_clusters"]["reason"] == "given; 4 after those of one name were joined"
+    apart = _cluster.named_after(found, voters, ("a", "b"), join=False)
+    assert apart.names == ("a (1)", "a (2)", "b", "new_1", "new_2")
+    assert np.array_equal(apart.labels, np.repeat([0, 1, 3, 4, 2], [6, 5, 4, 3, 2]))
+    each = _cluster.named_after(found, labels, ("a", "b", "c", "d", "e"), join=True)
+    assert each.info == found.info

@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from scx._consensus import agreement, consensus
+from scx._consensus import _settle, agreement, consensus
 
 
 def noisy(truth, share, rng):
@@ -97,3 +97,25 @@ def test_agreement_counts_the_cells_put_together():
     for cell in (0, 7, 39):
         shares = [np.mean(labels[codes == codes[cell]] == labels[cell]) for codes in labellings]
         assert agreement(labels, labellings)[cell] == pytest.approx(np.mean(shares))
+
+
+def test_says_how_far_each_labelling_agrees_and_seed_repeats(truth):
+    rng = np.random.default_rng(5)
+    labellings = [noisy(truth, share, rng) for share in (0.1, 0.6, 0.3)]
+    found = consensus(labellings, 5, 0)
+    assert found.info["cluster"] == "consensus"
+    assert found.info["n_clusters"]["reason"] == "given"
+    expected = [agreement(found.labels, [labels]).mean() for labels in labellings]
+    np.testing.assert_allclose(found.info["agreement"], expected)
+    assert found.info["agreement"].argsort().tolist() == [1, 2, 0]
+    assert found.agreement.dtype == np.float32
+    np.testing.assert_array_equal(consensus(labellings, 5, 0).labels, found.labels)
+
+
+def test_two_of_three_labellings_move_cells_and_one_of_two_does_not():
+    """The first two rows stand for most cells; the third begins in cluster 0, and 2 of 3 labellings put it to 1."""
+    rows = np.array([[0, 0, 0], [1, 1, 1], [0, 1, 1]])
+    n_cells = np.array([50, 50, 3])
+    assert _settle(np.array([0, 1, 0]), rows, n_cells).tolist() == [0, 1, 1]
+    for begin in (0, 1):
+        assert _settle(np.array([0, 1, begin]), rows[:, :2], n_cells).tolist() == [0, 1, begin]
