@@ -53,6 +53,22 @@ def check_anndata(adata: Any, *, min_obs: int = MIN_CELLS, min_vars: int = MIN_G
         raise ValueError(msg)
 
 
+def check_storage(adata: AnnData, layer: str | None, *, copy: bool, counts: bool = True) -> None:
+    """Raise if results cannot be written to `adata`, or its counts are computed or read only when they are asked for."""
+    if adata.isbacked and adata.is_view and not copy:
+        msg = (
+            "`adata` is a view of an AnnData on disk, which results cannot be written to. Pass `copy=True`, or read it first with "
+            "`adata = adata.to_memory()`; `adata = adata.copy(filename)` makes a file of it."
+        )
+        raise ValueError(msg)
+    lazy = [where for where in ("obs", "var") if not isinstance(getattr(adata, where), pd.DataFrame)]
+    if counts and hasattr(adata.X if layer is None else adata.layers[layer], "dask"):
+        lazy.append("X" if layer is None else f"layers[{layer!r}]")
+    if lazy:
+        msg = f"`adata.{lazy[0]}` is lazy: it is not in memory. Read it first with `adata = adata.to_memory()`."
+        raise ValueError(msg)
+
+
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise unless `value` is one of the named `choices`."""
     listed = ", ".join(map(repr, choices))

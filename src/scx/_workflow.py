@@ -66,6 +66,7 @@ def fit_and_annotate(
     # 1. check
     _checks.check_anndata(adata)
     _checks.check_layer(adata, layer)
+    _checks.check_storage(adata, layer, copy=copy)
     labels = _checks.check_given_labels(adata, labels_key, unlabeled_category, keys)
     _checks.check_n_clusters(n_clusters, adata.n_obs, n_types=0 if labels is None else len(labels.categories))
     _checks.check_choice("recipe", recipe, model_cls.recipes)
@@ -223,6 +224,7 @@ def cluster_and_annotate(
     """Check, cluster, write: the walk from an embedding on. Arguments are those of :func:`scx.tl.cluster`."""
     keys = Keys(key_added)
     _checks.check_anndata(adata, min_vars=0)
+    _checks.check_storage(adata, None, copy=copy, counts=False)
     _checks.check_key_added(adata, keys, keys.written(confidence=True))
     _checks.check_n_clusters(n_clusters, adata.n_obs)
     _checks.check_choice("method", method, CLUSTER_METHODS)
@@ -248,6 +250,7 @@ def agree_and_annotate(
     """Check, find the consensus, write. Arguments are those of :func:`scx.tl.consensus`."""
     own = Keys(key_added)
     _checks.check_anndata(adata, min_vars=0)
+    _checks.check_storage(adata, None, copy=copy, counts=False)
     _checks.check_key_added(adata, own, own.written(agreement=True))
     _checks.check_n_clusters(n_clusters, adata.n_obs)
     _checks.check_rng(rng)

@@ -74,15 +74,16 @@ def write(
 
 def _set(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[Field]) -> None:
     """Set fields and delete stale ones: all of it, or nothing if any of it fails."""
-    before = {"obs": adata.obs.copy(deep=False), "obsm": dict(adata.obsm), "uns": dict(adata.uns)}
+    obs, obsm, uns = adata.obs.copy(deep=False), dict(adata.obsm), dict(adata.uns)
     try:
         for (where, name), values in fields.items():
             getattr(adata, where)[name] = values
         for where, name in stale:
             del getattr(adata, where)[name]
     except BaseException:
-        for where, held in before.items():
-            setattr(adata, where, held)
+        adata.obs, adata.obsm = obs, obsm
+        adata.uns.clear()
+        adata.uns.update(uns)
         raise
 
 
