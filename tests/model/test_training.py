@@ -299,3 +299,10 @@ def test_threads_take_turns(method, pbmc, tmp_path):
         np.testing.assert_array_equal(found[rng].obsm[f"X_{method.name}"], expected[rng].obsm[f"X_{method.name}"])
         assert found[rng].obs[method.name].tolist() == expected[rng].obs[method.name].tolist()
     assert state() == before
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+def test_the_smallest_batches_of_an_odd_number_of_cells(method, pbmc, recipe):
+    cells = pbmc[:61].copy()
+    method.run(cells, 3, batch_size=2, max_epochs=1, recipe=recipe)
+    assert np.isfinite(cells.obsm[f"X_{method.name}"]).all()
