@@ -13,7 +13,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   build the documentation, warnings are errors"
-	@echo "make mutation  change the losses, clustering, metrics and guidance a little and see whether a test notices (half an hour on one core)"
+	@echo "make mutation  2,200 small changes to losses, clustering, metrics and guidance: does a test notice? (half an hour on one core)"
 	@echo "make fuzz   10,000 AnnData objects of every dtype, storage and layout, against the contract (half an hour on one core)"
 	@echo "make bench  run the benchmarks (set SCX_DATA to the folder of the datasets)"
 
@@ -48,7 +48,7 @@ bench: $(VENV)/.stamp-base
 # In a copy whose functions are not decorated: mutmut leaves decorated ones as they are. Mutants are tested in forked processes,
 # which numba ends unless its threads can be forked.
 mutation: $(VENV)/.stamp-mutation
-	mkdir -p mutation && cp -R pyproject.toml src tests mutation
+	rm -rf mutation && mkdir mutation && cp -R pyproject.toml src tests mutation
 	find mutation/src -name '*.py' -exec sed -i.bak '/^@typed$$/d' {} +
 	cd mutation && $(ENV) NUMBA_THREADING_LAYER=workqueue $(abspath $(BIN))/mutmut run --max-children 1 $(ARGS)
 	cd mutation && $(abspath $(BIN))/mutmut results
