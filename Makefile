@@ -49,7 +49,7 @@ bench: $(VENV)/.stamp-base
 # which numba ends unless its threads can be forked.
 mutation: $(VENV)/.stamp-mutation
 	rm -rf mutation && mkdir mutation && cp -R pyproject.toml src tests mutation
-	find mutation/src -name '*.py' -exec sed -i.bak '/^@typed$$/d' {} +
+	find mutation/src -name '*.py' -exec sed -i.bak -E '/^@(typed|exclusively)$$/d' {} +
 	cd mutation && $(ENV) NUMBA_THREADING_LAYER=workqueue $(abspath $(BIN))/mutmut run --max-children 1 $(ARGS)
 	cd mutation && $(abspath $(BIN))/mutmut results
 

@@ -283,11 +283,15 @@ def test_spectral_is_that_of_scikit_learn_and_does_not_warn_of_groups_that_lie_a
         _cluster.cluster(blobs[0], 5, "spectral", seed=0)
 
 
-def test_confidence_of_cells_that_differ_less_than_single_precision_tells_is_one():
-    cells = 1000 + 1e-5 * np.random.default_rng(0).normal(size=(20, 2))
-    confidence = _cluster.posterior(cells, np.arange(20) % 2)
+def test_confidence_of_cells_that_do_not_differ_is_that_of_chance():
+    cells = np.full((20, 2), 0.1) + np.array([1e3, -1e3])
+    confidence = _cluster.posterior(cells, np.arange(20) % 4)
     assert confidence.dtype == np.float32
-    assert (confidence == 1).all()
+    np.testing.assert_array_equal(confidence, np.full(20, 0.25))
+    differ = cells + 1e-3 * np.random.default_rng(0).normal(size=cells.shape)
+    confidence = _cluster.posterior(differ, np.arange(20) % 4)
+    assert confidence.dtype == np.float32
+    assert len(np.unique(confidence)) > 10
 
 
 def test_clusters_without_a_vote_are_new_types():
@@ -303,3 +307,49 @@ def test_clusters_without_a_vote_are_new_types():
     assert np.array_equal(apart.labels, np.repeat([0, 1, 3, 4, 2], [6, 5, 4, 3, 2]))
     each = _cluster.named_after(found, labels, ("a", "b", "c", "d", "e"), join=True)
     assert each.info == found.info
+
+
+def test_number_of_clusters_found_is_told_beside_the_one_asked_for():
+    sure = np.full(6, 0.9, dtype=np.float32)
+    info = {"n_clusters": {"chosen": 3, "reason": "given"}, "cluster": "kmeans"}
+    found = _cluster.Clustering(np.array([0, 0, 1, 1, 2, 2]), confidence=sure, info=info)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same = _cluster.checked(found, 3)
+        assert same.info == {**info, "n_clusters": {"chosen": 3, "asked": 3, "reason": "given"}}
+        assert _cluster.checked(found, None).info == info
+    fewer = dataclasses.replace(found, labels=np.array([0, 0, 1, 1, 1, 1]))
+    with pytest.warns(
+        UserWarning, match=r"^There are 2 clusters, not the 3 that `n_clusters` asks for \(given; 2 found\)"
+    ):
+        number = _cluster.checked(fewer, 3).info["n_clusters"]
+    assert number == {"chosen": 2, "asked": 3, "reason": "given; 2 found"}
+
+
+def test_clusters_that_separate_nothing_warn():
+    """All cells in one cluster, or cells less sure of theirs than of one drawn at random."""
+    info = {"n_clusters": {"chosen": 2, "reason": "given"}}
+    unsure = _cluster.Clustering(np.arange(6) % 2, confidence=np.full(6, 0.3, dtype=np.float32), info=info)
+    with pytest.warns(UserWarning, match=r"^The clusters separate nothing: cells are as near .* their own\. Look at"):
+        _cluster.checked(unsure, 2)
+    one = dataclasses.replace(unsure, labels=np.zeros(6, dtype=int), info={"n_clusters": {"chosen": 1, "reason": "x"}})
+    with pytest.warns(UserWarning, match=r"^The clusters separate nothing: all cells are in one\. Look at"):
+        _cluster.checked(one, None)
+    types = _cluster.Prediction(("a", "b"), np.full((6, 2), 0.5, dtype=np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _cluster.checked(dataclasses.replace(unsure, prediction=types), 2)
+        _cluster.checked(dataclasses.replace(unsure, confidence=None), 2)
+
+
+def test_a_constant_embedding_is_one_cluster_of_no_confidence():
+    found = _cluster.cluster(np.ones((12, 2), dtype=np.float32), 4, "kmeans", 0)
+    assert (found.labels == 0).all()
+    np.testing.assert_array_equal(found.confidence, np.full(12, 0.25, dtype=np.float32))
+    assert found.confidence.dtype == np.float32
+    assert found.info == {
+        "n_clusters": {"chosen": 1, "reason": "all cells have the same embedding"},
+        "cluster": "kmeans",
+        "n_cells_fitted": 0,
+    }
+    assert (_cluster.cluster(np.ones((12, 2)), None, "kmeans", 0).confidence == 0.5).all()
