@@ -2,10 +2,7 @@
 
 METHODS = ("tl.contrastive", "tl.cicl", "tl.infovae", "tl.semiaae")
 REASONS = {
-    "devices": "several devices are not refused, and training on them starts processes",
-    "model_dir": "a folder whose parent is not there",
     "n_top_genes": "genes of one rank are all selected",
-    "train_kwargs": "logger=False leaves no history",
 }
 UNNAMED = "the message about an unknown key does not name the parameter"
 
