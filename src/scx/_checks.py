@@ -123,16 +123,17 @@ def check_resolution(resolution: float | None, n_clusters: int | None, name: str
         raise ValueError(msg)
 
 
-def check_in(where: str, key: Any, held: Iterable[Any]) -> None:
-    """Raise unless `key` names an entry of ``adata.obs``, ``adata.obsm`` or whatever `where` says, which `held` lists."""
-    if key not in list(held):
-        msg = f"Unknown key {key!r}: `adata.{where}` holds {', '.join(map(repr, held)) or 'nothing'}."
+def check_key(parameter: str, key: Any, where: str, held: Iterable[Any]) -> None:
+    """Raise unless `held`, the entries of ``adata.{where}``, has the `key` that was passed as `parameter`."""
+    held = list(held)
+    if key not in held:
+        msg = f"Unknown `{parameter}`: {key!r}. `adata.{where}` holds {', '.join(map(repr, held)) or 'nothing'}."
         raise ValueError(msg)
 
 
 def check_embedding(adata: AnnData, use_rep: str) -> NDArray:
     """Return the embedding in ``adata.obsm[use_rep]``; raise unless it is there, numeric and finite."""
-    check_in("obsm", use_rep, adata.obsm)
+    check_key("use_rep", use_rep, "obsm", adata.obsm)
     embedding = np.asarray(adata.obsm[use_rep])
     if embedding.ndim != 2 or not np.issubdtype(embedding.dtype, np.number):
         msg = f"`adata.obsm[{use_rep!r}]` must be numbers, cells × dimensions; got shape {embedding.shape} of {embedding.dtype}."
@@ -146,7 +147,7 @@ def check_embedding(adata: AnnData, use_rep: str) -> NDArray:
 
 def check_labels(adata: AnnData, key: str) -> NDArray[np.int64]:
     """Return the codes of the clusters in ``adata.obs[key]``; raise unless the column is there and every cell has one."""
-    check_in("obs", key, adata.obs)
+    check_key("keys", key, "obs", adata.obs)
     codes = pd.factorize(adata.obs[key].to_numpy())[0]
     if (codes < 0).any():
         msg = f"{(codes < 0).sum()} of {adata.n_obs} cells have no cluster in `adata.obs[{key!r}]`. Leave those cells or that key out."
@@ -163,7 +164,7 @@ def check_given_labels(
     """
     if labels_key is None:
         return None
-    check_in("obs", labels_key, adata.obs)
+    check_key("labels_key", labels_key, "obs", adata.obs)
     if ("obs", labels_key) in keys.everything:
         msg = f"`key_added={keys.key_added!r}` would overwrite the labels in `adata.obs[{labels_key!r}]`. Pass another `key_added`."
         raise ValueError(msg)
@@ -369,12 +370,6 @@ def check_layer(adata: AnnData, layer: str | None) -> None:
         raise ValueError(msg)
 
 
-def check_key(parameter: str, key: Any, where: str, held: Iterable[Any]) -> None:
-    """Raise unless `held`, the entries of ``adata.{where}``, has the `key` that was passed as `parameter`."""
-    held = list(held)
-    if key not in held:
-        msg = f"Unknown `{parameter}`: {key!r}. `adata.{where}` holds {', '.join(map(repr, held)) or 'nothing'}."
-        raise ValueError(msg)
 
 
 def check_column(adata: AnnData, parameter: str, key: str) -> pd.Series:

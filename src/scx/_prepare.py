@@ -119,8 +119,12 @@ def log_normalized(counts: sparse.csr_matrix, size_factors: NDArray) -> sparse.c
 
 
 def _highly_variable(counts: sparse.csr_matrix, size_factors: NDArray, n_top_genes: int) -> NDArray[np.bool_]:
-    """Select genes by their normalised dispersion, scanpy's default way."""
+    """Select genes by their normalised dispersion, scanpy's default way; of genes of one rank, the first."""
     import scanpy as sc
 
     logged = AnnData(log_normalized(counts, size_factors), uns={"log1p": {}})
-    return sc.pp.highly_variable_genes(logged, n_top_genes=n_top_genes, inplace=False)["highly_variable"].to_numpy()
+    genes = sc.pp.highly_variable_genes(logged, n_top_genes=n_top_genes, inplace=False)
+    dispersion = genes["dispersions_norm"].to_numpy()
+    mask = np.zeros(len(dispersion), dtype=bool)
+    mask[np.argsort(np.where(np.isnan(dispersion), np.inf, -dispersion), kind="stable")[:n_top_genes]] = True
+    return mask

@@ -106,8 +106,8 @@ def _kind_and_entries(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _is_collection(value: Any) -> bool:
-    """Return whether a value lists other values; a string, a dict and an array of no dimension do not."""
-    listed = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping | AnnData)
+    """Return whether a value lists other values; a string, a dict, a table and an array of no dimension do not."""
+    listed = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping | AnnData | pd.DataFrame)
     return listed and getattr(value, "ndim", 1) > 0
 
 

@@ -324,7 +324,7 @@ def test_no_label_at_all_is_no_label(groups):
 
 def test_errors_before_training(groups):
     before = groups.copy()
-    with pytest.raises(ValueError, match="Unknown key 'typo'"):
+    with pytest.raises(ValueError, match="Unknown `labels_key`: 'typo'"):
         scx.tl.semiaae(groups, labels_key="typo")
     with pytest.raises(ValueError, match="name 4 types, more than `n_clusters=3`"):
         scx.tl.semiaae(groups, 3, labels_key="given")

@@ -253,7 +253,7 @@ def _method(name: str) -> Target:
         return {"adata": small(), "n_clusters": 3, "max_epochs": 1, "batch_size": 16, "key_added": KEY, **labels}
 
     rows = {**METHOD, **(SEMIAAE if name == "semiaae" else {})}
-    untried = {"max_epochs": LONG, "n_runs": LONG, "devices": LONG}
+    untried = {"max_epochs": LONG, "n_runs": LONG}
     return Target(f"tl.{name}", getattr(scx.tl, name), arguments, rows, untried)
 
 

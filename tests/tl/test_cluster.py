@@ -82,7 +82,7 @@ def test_consensus_writes_clusters_and_agreement(embedded):
 @pytest.mark.parametrize(
     ("kwargs", "error", "match"),
     [
-        ({"use_rep": "X_pca"}, ValueError, "Unknown key 'X_pca': `adata.obsm` holds 'X_rep'"),
+        ({"use_rep": "X_pca"}, ValueError, "Unknown `use_rep`: 'X_pca'. `adata.obsm` holds 'X_rep'"),
         ({"method": "dbscan"}, ValueError, "Unknown `method`: 'dbscan'"),
         ({"n_clusters": 1}, ValueError, "`n_clusters` must be between 2 and 300"),
         ({"key_added": "groups"}, ValueError, "would overwrite"),
@@ -106,7 +106,7 @@ def test_embedding_that_is_not_finite(embedded):
     ("keys", "match"),
     [
         (["groups"], "at least two"),
-        (["groups", "x"], "Unknown key 'x'"),
+        (["groups", "x"], "Unknown `keys`: 'x'"),
         (["groups", "gap"], "1 of 300 cells"),
     ],
 )

@@ -23,7 +23,16 @@ from scvi.train import Trainer
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from scx._checks import check_arguments, check_choice, check_epochs, check_n_clusters
+from scx._checks import (
+    check_arguments,
+    check_choice,
+    check_epochs,
+    check_key,
+    check_layer,
+    check_n_clusters,
+    check_positive_int,
+    check_some_cells,
+)
 from scx._cluster import Clustering, cluster, is_constant
 from scx._options import Count, Range, check_option, check_options
 from scx._rng import exclusively
@@ -137,6 +146,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
     ) -> None:
         check_choice("recipe", recipe, self.recipes)
         options = self.check_module(module_kwargs)
+        self._check_set_up(adata, registry)
         super().__init__(adata, registry)
         check_n_clusters(options.get("n_clusters"), self.summary_stats.n_cells)
         self.module = self._module_cls(self.summary_stats.n_vars, **{**self.recipes[recipe].module, **options})
@@ -144,6 +154,17 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         self.snapshots = {}
         self._model_summary_string = f"{type(self).__name__} model with recipe {recipe!r}"
         self.init_params_ = self._get_init_params(locals())
+
+    @classmethod
+    def _check_set_up(cls, adata: AnnData | None, registry: dict | None) -> None:
+        """Raise unless there are data to make a model for, and they were set up."""
+        call = f"`scx.model.{cls.__name__}.setup_anndata(adata)`"
+        if adata is None and registry is None:
+            msg = f"`adata` is missing: pass an AnnData that was set up with {call}."
+            raise ValueError(msg)
+        if adata is not None and cls._get_most_recent_anndata_manager(adata) is None:
+            msg = f"`adata` is not set up: call {call} first."
+            raise ValueError(msg)
 
     @classmethod
     def check_module(cls, options: Any, name: str = "", known: Iterable[str] | None = None) -> dict[str, Any]:
@@ -209,7 +230,11 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
     @classmethod
     def _register(cls, adata: AnnData, setup_args: Mapping[str, Any], **kwargs: Any) -> None:
         """Register counts and size factors; all arguments of ``setup_anndata`` are kept, so that loading sets up the same."""
+        if "source_registry" not in kwargs:  # scvi-tools passes further arguments on only then
+            check_arguments("", kwargs, setup_args)
+        check_layer(adata, setup_args["layer"])
         if setup_args["size_factor_key"] is not None:
+            check_key("size_factor_key", setup_args["size_factor_key"], "obs", adata.obs)
             size_factors(adata, setup_args["size_factor_key"])
         setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, **setup_args)
         fields = [LayerField(REGISTRY_KEYS.X_KEY, setup_args["layer"], is_count_data=True)]
@@ -414,6 +439,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         """Apply a function of the module to cells in batches; its rows come back in the order of `indices`."""
         self._check_if_trained(warn=False)
         cells = self._reader(self._data(adata))
+        if batch_size is not None:
+            check_positive_int("batch_size", batch_size)
         indices = np.arange(cells.n_obs) if indices is None else row_numbers(indices, cells.n_obs)
         # Data on disk is read in increasing order whatever the order asked for.
         rows, rank = np.unique(indices, return_inverse=True)
@@ -425,6 +452,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         if adata is None:
             msg = "The model was loaded without data: pass `adata`."
             raise ValueError(msg)
+        check_some_cells(adata)
         return adata
 
     def _reader(self, adata: AnnData) -> CellReader:

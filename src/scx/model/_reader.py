@@ -135,7 +135,7 @@ def size_factors(adata: AnnData, key: str) -> NDArray[np.float32]:
     n_bad = int((~(np.isfinite(values) & (values >= 0))).sum())
     if n_bad:
         msg = (
-            f"`adata.obs[{key!r}]` must hold a size factor for each cell; {n_bad} of {adata.n_obs} are missing, infinite or "
+            f"`size_factor_key`: `adata.obs[{key!r}]` must hold a size factor for each cell; {n_bad} of {adata.n_obs} are missing, infinite or "
             "negative. Compute them anew, or leave these cells out."
         )
         raise ValueError(msg)

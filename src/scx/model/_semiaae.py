@@ -16,7 +16,7 @@ from scvi.module.base import auto_move_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scx._checks import check_in, check_unlabeled, given_labels
+from scx._checks import check_key, check_unlabeled, given_labels
 from scx._cluster import Clustering, Prediction, cluster, named_after, new_names
 from scx._n_clusters import given
 from scx._options import Count, LearningRate, Noise, Positive, Range, Rate, Share, Weight, Width
@@ -377,8 +377,9 @@ class SemiAAE(DeepClusteringModel):
         **module_kwargs: Any,
     ) -> None:
         if types is None:
-            manager = adata is not None and self._get_most_recent_anndata_manager(adata, required=True)
-            types = list(self._labels(adata, manager.registry).categories) if manager else []
+            self._check_set_up(adata, registry)
+            manager = None if adata is None else self._get_most_recent_anndata_manager(adata)
+            types = [] if manager is None else list(self._labels(adata, manager.registry).categories)
         super().__init__(adata, registry, recipe=recipe, n_types=len(types), **module_kwargs)
         self.types_ = tuple(types)
         self._guidance: Guidance | None = None
@@ -408,7 +409,7 @@ class SemiAAE(DeepClusteringModel):
             Cells with this entry, an empty one or NaN are unlabelled.
         """
         if labels_key is not None and "source_registry" not in kwargs:
-            check_in("obs", labels_key, adata.obs)
+            check_key("labels_key", labels_key, "obs", adata.obs)
             check_unlabeled(adata.obs[labels_key], labels_key, unlabeled_category)
         setup_args = {
             "layer": layer,
