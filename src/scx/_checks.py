@@ -370,8 +370,6 @@ def check_layer(adata: AnnData, layer: str | None) -> None:
         raise ValueError(msg)
 
 
-
-
 def check_column(adata: AnnData, parameter: str, key: str) -> pd.Series:
     """Return the column of ``obs`` that was passed as `parameter`; raise unless there is one such, of plain values."""
     check_key(parameter, key, "obs", adata.obs.columns)

@@ -88,6 +88,7 @@ SETUP: dict[str, list[Case]] = {
     ],
     "kwargs": [
         accepts({}, lambda done: setup_arg(done, "layer") is None),
+        refuses({"layers": "counts"}, "layer"),
     ],
     "labels_key": [
         accepts("labels", lambda done: setup_arg(done, "labels_key") == "labels"),
@@ -117,7 +118,7 @@ INIT: dict[str, list[Case]] = {
         refuses("Paper", "'default', 'paper'"),
     ],
     "module_kwargs": [
-        accepts({"n_latent": 1}, lambda done: done.returned.init_params_["kwargs"]["module_kwargs"]["n_latent"] == 1),
+        accepts({"n_latent": 2}, lambda done: done.returned.init_params_["kwargs"]["module_kwargs"]["n_latent"] == 2),
         refuses({"n_hiden": (3,)}, "n_hidden"),
         refuses({"n_latent": 0}),
         refuses({"max_value": float("nan")}),

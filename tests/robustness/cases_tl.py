@@ -196,7 +196,6 @@ SEMIAAE: dict[str, list[Case]] = {
         accepts("labels", lambda done: set(done.adata.obs[f"{KEY}_prediction"].cat.categories) == {"a", "b", "c"}),
         accepts(None, lambda done: f"{KEY}_prediction" not in done.adata.obs),
         refuses("no", "labels"),
-        refuses(KEY, "key_added"),
     ],
     "resolution": [
         accepts(1, lambda done: done.adata.uns[KEY]["n_clusters"]["reason"] == "Leiden at resolution 1.0", cluster="leiden", labels_key=None, n_clusters=None),
@@ -208,6 +207,14 @@ SEMIAAE: dict[str, list[Case]] = {
         refuses("unknown", "Unknown", labels_key="some_labels"),
     ],
 }  # fmt: skip
+
+CICL: dict[str, list[Case]] = {
+    "n_latent": [  # layer normalisation of one dimension is 0 for every cell
+        accepts(2, lambda done: done.adata.obsm[f"X_{KEY}"].shape == (N_OBS, 2)),
+        refuses(1, "at least 2"),
+    ],
+}
+OWN = {"cicl": CICL, "semiaae": SEMIAAE}
 
 CLUSTER: dict[str, list[Case]] = {
     **COMMON,
@@ -249,10 +256,10 @@ LONG = ("10**12", "10**30")  # would run that long
 
 def _method(name: str) -> Target:
     def arguments() -> dict[str, Any]:
-        labels = {"labels_key": "some_labels"} if name == "semiaae" else {}
-        return {"adata": small(), "n_clusters": 3, "max_epochs": 1, "batch_size": 16, "key_added": KEY, **labels}
+        own = {"labels_key": "some_labels", "n_clusters": 4} if name == "semiaae" else {}
+        return {"adata": small(), "n_clusters": 3, "max_epochs": 1, "batch_size": 16, "key_added": KEY, **own}
 
-    rows = {**METHOD, **(SEMIAAE if name == "semiaae" else {})}
+    rows = {**METHOD, **OWN.get(name, {})}
     untried = {"max_epochs": LONG, "n_runs": LONG}
     return Target(f"tl.{name}", getattr(scx.tl, name), arguments, rows, untried)
 

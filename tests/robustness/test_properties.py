@@ -274,7 +274,6 @@ def test_stored_anyhow(data, method, seed, binary, copy, view):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="writing to a view of data on disk is not refused", strict=True)
 @share(0.1)
 @given(data=st.data(), method=METHODS, seed=st.integers(0, 2), copy=st.booleans(), view=st.booleans())
 def test_on_disk(data, method, seed, copy, view):

@@ -76,7 +76,7 @@ class CICLModule(DeepClusteringModule):
         n_genes: int,
         *,
         n_clusters: Annotated[int, Range(2)],
-        n_latent: Width | None,
+        n_latent: Annotated[int, Range(2, 100_000)] | None,  # LayerNorm of one dimension is 0 for every cell
         n_layers: Annotated[int, Range(1, 100)],
         n_heads: Annotated[int, Range(1, 1000)],
         n_hidden: Width,

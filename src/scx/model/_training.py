@@ -84,9 +84,10 @@ def check_trainer(accelerator: Any, devices: Any, arguments: Mapping[str, Any]) 
         if wrong or (name == "callbacks" and isinstance(callbacks, Callback)):
             msg = f"`{name}` must be {'a list of callbacks' if name == 'callbacks' else 'a logger'} of Lightning, got {arguments[name]!r}."
             raise TypeError(msg)
-    n_devices = (
-        devices if isinstance(devices, Integral) else len(devices.split(",") if isinstance(devices, str) else devices)
-    )
+    if isinstance(devices, Integral):
+        n_devices = int(devices)
+    else:
+        n_devices = len(devices.split(",") if isinstance(devices, str) else devices)
     if n_devices > 1:
         raise _several(devices)
     try:
