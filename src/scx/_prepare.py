@@ -28,7 +28,9 @@ def read_counts(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
         matrix = matrix.to_memory()
     elif not (sparse.issparse(matrix) or isinstance(matrix, np.ndarray)):  # dense on disk
         starts = range(0, matrix.shape[0], CHUNK)
-        matrix = sparse.vstack([sparse.csr_matrix(np.asarray(matrix[start : start + CHUNK])) for start in starts])
+        matrix = sparse.vstack(
+            [sparse.csr_matrix(np.asarray(matrix[start : start + CHUNK], dtype=np.float32)) for start in starts]
+        )
     counts = sparse.csr_matrix(matrix, dtype=np.float32)
     if not (counts.has_canonical_format and counts.data.all()):
         counts = counts.copy()
