@@ -213,6 +213,15 @@ def test_leiden_at_a_resolution_is_that_of_scanpy(blobs):
     assert found[0.4].n_clusters < found[None].n_clusters
 
 
+def test_leiden_at_a_resolution_draws_the_same_sample_for_the_same_seed(monkeypatch):
+    embedding = np.random.default_rng(0).normal(size=(400, 3))
+    algorithm = dataclasses.replace(_algorithms.ALGORITHMS["leiden"], max_cells=150)
+    monkeypatch.setitem(_algorithms.ALGORITHMS, "leiden", algorithm)
+    first, second = (_cluster.cluster(embedding, None, "leiden", seed=1) for _ in range(2))
+    assert first.info["n_cells_fitted"] == 150
+    np.testing.assert_array_equal(first.labels, second.labels)
+
+
 def test_kmeans_that_begins_on_a_sample_ends_with_every_cell_nearest_to_its_mean(monkeypatch):
     """A fixed point of KMeans on all cells, as good as that of scikit-learn."""
     embedding = np.random.default_rng(0).normal(size=(600, 2))
@@ -248,7 +257,7 @@ def test_gmm_is_expectation_and_maximisation_from_kmeans():
     rng = np.random.default_rng(0)
     widths = np.array([[3.0, 1.0, 1.0], [0.5, 0.5, 0.5], [1.0, 1.0, 0.0], [0.3, 2.0, 1.0]])
     truth = np.repeat(np.arange(4), [300, 150, 100, 50])
-    cells = rng.normal(size=(600, 3)) * widths[truth] + np.array([[0, 0, 0], [5, 0, 0], [0, 4, 0], [3, 3, 3]])[truth]
+    cells = rng.normal(size=(600, 3)) * widths[truth] + np.array([[0, 0, 9], [5, 0, 9], [0, 4, 9], [3, 3, 12]])[truth]
     start = KMeans(5, n_init=10, random_state=1).fit_predict(cells)
     expected = mixture_by_loop(cells, start, 5, 1e-3 * cells.var(axis=0).mean())
     found = _cluster.cluster(cells, 5, "gmm", seed=1).labels
@@ -307,23 +316,24 @@ def test_clusters_without_a_vote_are_new_types():
     assert np.array_equal(apart.labels, np.repeat([0, 1, 3, 4, 2], [6, 5, 4, 3, 2]))
     each = _cluster.named_after(found, labels, ("a", "b", "c", "d", "e"), join=True)
     assert each.info == found.info
+    assert _cluster.named_after(found, np.full(20, -1), (), join=True).names == tuple(f"new_{i}" for i in range(1, 6))
 
 
 def test_number_of_clusters_found_is_told_beside_the_one_asked_for():
     sure = np.full(6, 0.9, dtype=np.float32)
-    info = {"n_clusters": {"chosen": 3, "reason": "given"}, "cluster": "kmeans"}
+    info = {"n_clusters": {"chosen": 3, "reason": "given", "n_cells": 6}, "cluster": "kmeans"}
     found = _cluster.Clustering(np.array([0, 0, 1, 1, 2, 2]), confidence=sure, info=info)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         same = _cluster.checked(found, 3)
-        assert same.info == {**info, "n_clusters": {"chosen": 3, "asked": 3, "reason": "given"}}
+        assert same.info == {**info, "n_clusters": {"chosen": 3, "asked": 3, "reason": "given", "n_cells": 6}}
         assert _cluster.checked(found, None).info == info
     fewer = dataclasses.replace(found, labels=np.array([0, 0, 1, 1, 1, 1]))
     with pytest.warns(
         UserWarning, match=r"^There are 2 clusters, not the 3 that `n_clusters` asks for \(given; 2 found\)"
     ):
         number = _cluster.checked(fewer, 3).info["n_clusters"]
-    assert number == {"chosen": 2, "asked": 3, "reason": "given; 2 found"}
+    assert number == {"chosen": 2, "asked": 3, "reason": "given; 2 found", "n_cells": 6}
 
 
 def test_clusters_that_separate_nothing_warn():
