@@ -379,12 +379,19 @@ def check_column(adata: AnnData, parameter: str, key: str) -> pd.Series:
             f"`{parameter}={key!r}` is ambiguous: `adata.obs` has {column.shape[1]} columns of this name. Rename them."
         )
         raise ValueError(msg)
-    try:
-        pd.factorize(column)
-    except TypeError:
-        msg = f"`{parameter}={key!r}`: the values of `adata.obs[{key!r}]` are no categories. Turn them into strings."
-        raise ValueError(msg) from None
+    check_categories(parameter, key, f"adata.obs[{key!r}]", column)
     return column
+
+
+def check_categories(parameter: str, key: str, where: str, column: pd.Series) -> None:
+    """Raise unless cells or rows can be grouped by the `column` that is stored at `where` and was passed as `parameter`."""
+    try:
+        values = pd.factorize(column)[1]
+    except TypeError:  # lists, for example
+        values = [()]
+    if any(isinstance(value, tuple) for value in values):  # pandas takes tuples for several columns
+        msg = f"`{parameter}={key!r}`: the values of `{where}` are no categories. Turn them into strings."
+        raise ValueError(msg)
 
 
 def check_representation(adata: AnnData, parameter: str, key: str) -> NDArray:

@@ -436,6 +436,52 @@ def test_clusters_keep_their_colours_over_training(adata):
     assert list(_clustering_over_training._named_as_the_last(codes, merged)[-1].cat.categories)[-1] == "+1"
 
 
+@pytest.mark.usefixtures("no_umap")
+def test_clusters_over_training_that_the_final_ones_lack(adata):
+    """A seventh cluster that only the first epoch has, of cells that have no cluster in the end, and a category of no cell."""
+    embedding = scx.pl.embedding(adata, "mine", show=False).collections[0].get_facecolors()[-1]
+    adata.obs["mine"] = adata.obs["mine"].cat.reorder_categories(["5", "0", "1", "2", "3", "4"])
+    adata.obs.loc[adata.obs["mine"] == "0", "mine"] = np.nan
+    adata.uns["mine_colors"] = np.roll(adata.uns["mine_colors"], 1)
+    adata.obsm["mine_snapshots"][:10, 0] = 6
+    axes = scx.pl.clustering_over_training(adata, "mine", labels_key="type", epochs=[0, 40], show=False)
+    names = [text.get_text() for text in axes[1].get_legend().get_texts()]
+    assert names == ["5", "1", "2", "3", "4", "+1", "+2"]
+    np.testing.assert_allclose(axes[1].collections[0].get_facecolors()[-1], embedding)  # of cluster 5
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "clusters", "embeddings", "says"),
+    [
+        ([], (N_OBS, 0), (N_OBS, 0, 2), r"uns\['mine'\]\['snapshots'\]"),
+        (["a", "b"], (N_OBS, 2), (N_OBS, 2, 2), r"uns\['mine'\]\['snapshots'\]"),
+        ([0, 5], (N_OBS, 3), (N_OBS, 2, 2), r"obsm\['mine_snapshots'\].*cells × 2 epochs, "),
+        ([0, 5], (N_OBS, 2), (N_OBS, 3, 2), r"obsm\['X_mine_snapshots'\].*cells × 2 epochs × dimensions"),
+        ([0, 5], (N_OBS, 2), (N_OBS, 2), r"obsm\['X_mine_snapshots'\].*cells × 2 epochs × dimensions"),
+        ([0, 5], (N_OBS, 2), (N_OBS, 2, 0), r"obsm\['X_mine_snapshots'\].*cells × 2 epochs × dimensions"),
+    ],
+)
+def test_snapshots_that_do_not_fit_the_record(adata, snapshots, clusters, embeddings, says):
+    adata.uns["mine"]["snapshots"] = np.array(snapshots)
+    adata.obsm["mine_snapshots"] = np.zeros(clusters, dtype=np.int32)
+    adata.obsm["X_mine_snapshots"] = np.zeros(embeddings, dtype=np.float32)
+    with pytest.raises(ValueError, match=f"{says}.*run the method behind `key` again"):
+        scx.pl.clustering_over_training(adata, "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "says"),
+    [("X_mine_snapshots", np.nan, "finite"), ("mine_snapshots", 0.5, "of float64"), ("mine_snapshots", None, "kept")],
+)
+def test_snapshots_that_are_none(adata, name, values, says):
+    if values is None:
+        del adata.obsm[name]
+    else:
+        adata.obsm[name] = np.full_like(adata.obsm[name], values, dtype=float)
+    with pytest.raises(ValueError, match=rf"mine.*{says}"):
+        scx.pl.clustering_over_training(adata, "mine")
+
+
 def test_expected_calibration_error(adata):
     from scx.pl._reliability import _calibration
 
@@ -461,6 +507,87 @@ def test_cells_without_labels_are_left_out(adata):
     assert sum(int(text.get_text()) for text in ax.texts) == N_OBS - 50
     scx.pl.flow(adata, "type", "mine", show=False)
     scx.pl.embedding(adata, "mine", color="type", show=False)
+
+
+DAYS = pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-02")
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (pd.array(DAYS * 120), [str(day) for day in DAYS]),
+        (np.array([1, "day"] * 120, dtype=object), ["1", "day"]),
+        (pd.array([True, None] * 120, dtype="boolean"), ["True", "NA"]),
+        (np.array([b"one", b"two"] * 120, dtype=object), ["b'one'", "b'two'"]),
+        (np.array([None] * 240, dtype=object), ["NA"]),
+    ],
+)
+def test_labels_that_are_no_strings_are_drawn_as_categories(adata, values, names):
+    adata.obs["odd"] = values
+    axes = scx.pl.embedding(adata, "mine", color="odd", legend_loc="right margin", show=False)
+    layouts = scx.pl.layouts(adata, ["X_mine", "X_noise"], color="odd", legend_loc="right margin", show=False)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+    assert len(np.unique(axes.collections[0].get_facecolors(), axis=0)) == len(names)
+    for panel in layouts:
+        assert len(np.unique(panel.collections[0].get_facecolors(), axis=0)) == len(names)
+
+
+@pytest.mark.parametrize("name", ["embedding", "layouts", "confusion", "flow", "reliability"])
+def test_labels_that_are_tuples(adata, name):
+    adata.obs["odd"] = [(1, 2), (3, 4)] * 120
+    calls = {
+        "embedding": lambda: scx.pl.embedding(adata, "mine", color="odd"),
+        "layouts": lambda: scx.pl.layouts(adata, ["X_mine", "X_noise"], color="odd"),
+        "reliability": lambda: scx.pl.reliability(adata, "mine", labels_key="odd"),
+        "confusion": lambda: scx.pl.confusion(adata, "odd", "mine"),
+        "flow": lambda: scx.pl.flow(adata, "odd", "mine"),
+    }
+    with pytest.raises(ValueError, match=r"='odd'`.*no categories. Turn them into strings"):
+        calls[name]()
+
+
+@pytest.mark.usefixtures("no_umap")
+@pytest.mark.parametrize("is_view", [False, True])
+@pytest.mark.parametrize("name", PLOTS)
+def test_data_on_disk(name, is_view, adata, tmp_path):
+    """A plot of an AnnData that is backed by a file, and of a view of it, is that of the same data in memory."""
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    cells = slice(0, N_OBS, 2 if is_view else 1)
+    drawn = PLOTS[name](backed[cells] if is_view else backed, return_fig=True)
+    expected = PLOTS[name](backed.to_memory()[cells].copy(), return_fig=True)
+    for fig in (drawn, expected):
+        fig.savefig(tmp_path / f"{fig is drawn}.png")
+    assert compare_images(str(tmp_path / "False.png"), str(tmp_path / "True.png"), tol=0) is None
+    assert backed.isbacked
+    backed.file.close()
+
+
+def test_nullable_scores():
+    table = results()
+    table.loc[table["dataset"] == "gut", "ARI"] = np.nan
+    drawn = [
+        [text.get_text() for text in scx.pl.benchmark(each, show=False)[0].texts]
+        for each in (table, table.astype({"ARI": "Float64"}))
+    ]
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"method": [[1]] * 24}, "`method_key='method'`.*no categories"),
+        ({"dataset": [{}] * 24}, "`dataset_key='dataset'`.*no categories"),
+        ({"method": [(1, 2)] * 24}, "`method_key='method'`.*no categories"),
+        ({"method": np.nan}, "No row of `results` has a score, a `method_key='method'`"),
+        ({"dataset": pd.NA}, "No row of `results` has a score, a `method_key='method'` and a `dataset_key='dataset'`"),
+        ({"ARI": 1j}, "`score='ARI'`.*finite numbers, got complex"),
+        ({"ARI": pd.array([None] * 24, dtype="Float64")}, "`score='ARI'`.*finite numbers, got Float64"),
+    ],
+)
+def test_results_that_cannot_be_grouped(columns, says):
+    with pytest.raises(ValueError, match=says):
+        scx.pl.benchmark(results().assign(**columns))
 
 
 def test_ranks_are_over_complete_datasets():

@@ -202,6 +202,40 @@ def with_empty() -> ad.AnnData:
     return adata
 
 
+def with_odd_labels() -> ad.AnnData:
+    adata = drawable()
+    adata.obs["mixed"] = np.array([1, "b"] * (N_OBS // 2), dtype=object)
+    adata.obs["dates"] = pd.date_range("2020", periods=2).repeat(N_OBS // 2)
+    adata.obs["tuples"] = [(1, 2)] * N_OBS
+    return adata
+
+
+def with_snapshots(epochs: list[int], shape: tuple[int, ...]) -> ad.AnnData:
+    """Return cells with an array of snapshots of a `shape`, for `epochs`."""
+    adata = drawable()
+    adata.uns[KEY]["snapshots"] = np.array(epochs)
+    adata.obsm[f"X_{KEY}_snapshots"] = np.zeros(shape, dtype=np.float32)
+    return adata
+
+
+def without_some_clusters() -> ad.AnnData:
+    adata = drawable()
+    adata.obs.loc[adata.obs_names[:10], KEY] = np.nan
+    return adata
+
+
+def colors(panel: int) -> Callable[[Outcome], Any]:
+    """Cells have two colours."""
+    return lambda done: len(np.unique(axes(done)[panel].collections[0].get_facecolors(), axis=0)) == 2
+
+
+ODD_COLOR: list[Case] = [
+    accepts("mixed", colors(0), adata=Made(with_odd_labels)),
+    accepts("dates", colors(0), adata=Made(with_odd_labels)),
+    refuses("tuples", "no categories", adata=Made(with_odd_labels)),
+]
+
+
 def target(name: str, rows: dict[str, list[Case]], **arguments: Any) -> Target:
     function = getattr(scx.pl, name)
     data: dict[str, Any] = {"results": Made(table)} if name == "benchmark" else {"adata": None}
@@ -233,6 +267,7 @@ TARGETS: list[Target] = [
                 accepts(["labels", "gene0"], title("gene0", 1)),
                 refuses(["labels", "nothing"], "nothing"),
                 refuses([], "empty"),
+                *ODD_COLOR,
             ],
             "basis": LAYOUT,
             "ncols": [
@@ -400,6 +435,7 @@ TARGETS: list[Target] = [
             "color": [
                 accepts("gene0", lambda done: points(done).shape == (N_OBS, 2)),
                 refuses("nothing", "neither a gene"),
+                *ODD_COLOR,
             ],
             "rng": [
                 accepts(MAX_SEED, at("X_flat"), label="largest"),
@@ -415,7 +451,17 @@ TARGETS: list[Target] = [
     target(
         "clustering_over_training",
         {
-            "key": keys(lambda done: "second" in axes(done)[0].get_ylabel()),
+            "key": [
+                *keys(lambda done: "second" in axes(done)[0].get_ylabel()),
+                accepts(
+                    KEY, lambda done: len(points(done)) == N_OBS, adata=Made(without_some_clusters), label="no clusters"
+                ),
+                refuses(KEY, "one dimension", adata=Made(lambda: with_snapshots([], (N_OBS, 0, 2))), label="no epoch"),
+                refuses(
+                    KEY, "3 epochs", adata=Made(lambda: with_snapshots([0, 1, 2], (N_OBS, 3, 2))), label="clusters"
+                ),
+                refuses(KEY, "2 epochs", adata=Made(lambda: with_snapshots([0, 5], (N_OBS, 2))), label="dimensions"),
+            ],
             "labels_key": labels(lambda done: len(axes(done)) == 5),
             "epochs": [
                 accepts([5], lambda done: isinstance(done.returned, Axes)),
@@ -448,6 +494,7 @@ TARGETS: list[Target] = [
             ],
             "score": [
                 accepts("seconds", title("seconds")),
+                accepts("ARI", title("ARI"), results=Made(lambda: table().astype({"ARI": "Float64"}))),
                 refuses("nothing", "'ARI'"),
                 refuses("method", "different columns"),
                 refuses("label", "finite numbers", results=Made(lambda: table().assign(label="x"))),
@@ -457,10 +504,13 @@ TARGETS: list[Target] = [
                 accepts("name", title("ARI"), results=Made(lambda: table().rename(columns={"method": "name"}))),
                 refuses("nothing", "'method'"),
                 refuses("dataset", "different columns"),
+                refuses("method", "no categories", results=Made(lambda: table().assign(method=[[1]] * 8))),
+                refuses("method", "No row", results=Made(lambda: table().assign(method=np.nan))),
             ],
             "dataset_key": [
                 accepts("name", title("ARI"), results=Made(lambda: table().rename(columns={"dataset": "name"}))),
                 refuses("nothing", "'dataset'"),
+                refuses("dataset", "no categories", results=Made(lambda: table().assign(dataset=[(1, 2)] * 8))),
             ],
             "higher_is_better": [
                 accepts(False, lambda done: axes(done)[0].get_yticklabels()[0].get_text() == "b"),

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
+from scx import _checks
 from scx._docs import document
 from scx._types import typed
 
@@ -96,11 +97,19 @@ def benchmark(
         msg = f"`score`, `method_key` and `dataset_key` must be different columns, got {', '.join(map(repr, columns.values()))}."
         raise ValueError(msg)
     values = results[score]
-    if not pd.api.types.is_numeric_dtype(values) or values.isna().all() or not np.isfinite(values.dropna()).all():
+    is_real = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_complex_dtype(values)
+    scores = values.to_numpy(dtype=float, na_value=np.nan) if is_real else np.array([np.nan])
+    if np.isnan(scores).all() or np.isinf(scores).any():
         msg = f"`score={score!r}`: the column must hold finite numbers, got {values.dtype}. Leave other rows out."
         raise ValueError(msg)
+    for name in ("method_key", "dataset_key"):
+        column = columns[name]
+        _checks.check_categories(name, column, f"results[{column!r}]", results[column])
+    if not (results[[method_key, dataset_key]].notna().all(axis=1) & ~np.isnan(scores)).any():
+        msg = f"No row of `results` has a score, a `{method_key=}` and a `{dataset_key=}`. Fill in what is missing."
+        raise ValueError(msg)
     check_cmap("cmap", cmap)
-    grouped = results.groupby([method_key, dataset_key], sort=False, observed=True)[score]
+    grouped = results.assign(**{score: scores}).groupby([method_key, dataset_key], sort=False, observed=True)[score]
     mean, spread = grouped.mean().unstack(), grouped.std().unstack()
     if methods is not None:
         unknown = [name for name in methods if name not in mean.index]

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -6,6 +7,7 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from scx import _checks, metrics
 from scx._docs import document
@@ -99,13 +101,7 @@ def clustering_over_training(
     _checks.check_positive_int("max_cells", max_cells, minimum=MIN_UMAP_CELLS)
     _checks.check_some_cells(adata, MIN_UMAP_CELLS)
     check_options(adata, kwargs, every_cell=False)
-    keys = Keys(key)
-    record = read_record(adata, key)
-    if "snapshots" not in record or keys.snapshot_embeddings not in adata.obsm:
-        call = f'{method_of(key).removesuffix(")")}, train_kwargs={{"snapshot_epochs": [0, 5, 20]}})'
-        msg = f"No snapshots were kept of the training under `key={key!r}`. Have them kept with `{call}`."
-        raise ValueError(msg)
-    kept = [int(epoch) for epoch in record["snapshots"]]
+    kept, codes, embeddings = _read_snapshots(adata, key)
     for epoch in kept if epochs is None else epochs:
         _checks.check_key("epochs", epoch, f"uns[{key!r}]['snapshots']", kept)
     if labels_key is not None:
@@ -113,11 +109,12 @@ def clustering_over_training(
     shown = [i for i, epoch in enumerate(kept) if epochs is None or epoch in epochs]
 
     cells = np.sort(np.random.default_rng(rng).permutation(adata.n_obs)[:max_cells])
-    clusters = _named_as_the_last(adata.obsm[keys.snapshot_clusters], read_categories(adata, keys.clusters, what="key"))
+    final = read_categories(adata, Keys(key).clusters, what="key")
+    clusters = _named_as_the_last(codes, final)
     light = AnnData(obs=pd.DataFrame(index=adata.obs_names[cells]))
     rows = [key] if labels_key is None else [key, labels_key]
     match_colors(adata, rows)
-    light.uns[f"{key}_colors"] = list(read_colors(adata, key).values())
+    light.uns[f"{key}_colors"] = [read_colors(adata, key)[name] for name in final.cat.categories]
     if labels_key is not None:
         light.obs[labels_key] = read_categories(adata, labels_key).iloc[cells]
         light.uns[f"{labels_key}_colors"] = [
@@ -136,7 +133,7 @@ def clustering_over_training(
     layout = None
     with passing_on(kwargs):
         for column, i in enumerate(shown):
-            layout = umap(np.asarray(adata.obsm[keys.snapshot_embeddings])[cells, i], start=layout, rng=rng)
+            layout = umap(embeddings[cells, i], start=layout, rng=rng)
             light.obs[key] = clusters[i].iloc[cells].to_numpy()
             light.obs[key] = light.obs[key].astype(clusters[i].dtype)
             for line, row in zip(lines, rows, strict=True):
@@ -153,20 +150,47 @@ def clustering_over_training(
         return finish(fig, drawn, show, return_fig)
 
 
+def _read_snapshots(adata: AnnData, key: str) -> tuple[list[int], NDArray, NDArray]:
+    """Return what was kept of a training; raise unless it is there and fits together.
+
+    Returns
+    -------
+    Epochs; codes of clusters, shape (n_cells, n_epochs); embeddings, shape (n_cells, n_epochs, n_dims).
+    """
+    record, names = read_record(adata, key), (Keys(key).snapshot_clusters, Keys(key).snapshot_embeddings)
+    if "snapshots" not in record or not all(name in adata.obsm for name in names):
+        call = f'{method_of(key).removesuffix(")")}, train_kwargs={{"snapshot_epochs": [0, 5, 20]}})'
+        msg = f"No snapshots were kept of the training under `key={key!r}`. Have them kept with `{call}`."
+        raise ValueError(msg)
+    _checks.check_curve(f"uns[{key!r}]['snapshots']", record["snapshots"])
+    kept = [int(epoch) for epoch in record["snapshots"]]
+    codes, embeddings = (np.asarray(adata.obsm[name]) for name in names)
+    for name, values, kinds, dims in zip(names, (codes, embeddings), ("iu", "f"), ("", " × dimensions"), strict=True):
+        is_shaped = values.ndim == 2 + bool(dims) and values.shape[1] == len(kept) and values.size > 0
+        if not is_shaped or values.dtype.kind not in kinds or not np.isfinite(values).all():
+            msg = (
+                f"`adata.obsm[{name!r}]` must hold finite numbers, cells × {len(kept)} epochs{dims}, as `adata.uns[{key!r}]` says; "
+                f"got shape {values.shape} of {values.dtype}. It was changed: run the method behind `key` again."
+            )
+            raise ValueError(msg)
+    return kept, codes, embeddings
+
+
 def _named_as_the_last(codes: np.ndarray, final: pd.Series) -> list[pd.Series]:
-    """Return the clusters of each epoch under the names of the final ones that they are paired with."""
-    named = []
-    for column in np.asarray(codes).T:
+    """Return the clusters of each epoch under the names of the final ones that they are paired with, or +1, +2 and so on."""
+    names = []
+    for column in codes.T:
         clusters = pd.Series(pd.Categorical(column), index=final.index)
         table = matched(clusters, final)
-        pairs = dict(zip(table.index, table.columns, strict=False))
-        extra = [f"+{i + 1}" for i in range(len(table.index) - len(pairs))]  # more clusters than there were in the end
-        names = {**pairs, **dict(zip(list(table.index)[len(pairs) :], extra, strict=True))}
-        categories = [*final.cat.categories, *extra]
-        named.append(
-            pd.Series(pd.Categorical([names[code] for code in column], categories=categories), index=final.index)
-        )
-    return named
+        pairs = dict(zip(table.index, map(str, table.columns), strict=False))
+        # more clusters than there were in the end, or of cells that have none in the end
+        alone = [*table.index[len(pairs) :], *clusters.cat.categories.difference(table.index)]
+        names.append({**pairs, **{code: f"+{i + 1}" for i, code in enumerate(alone)}})
+    categories = list(dict.fromkeys(chain(map(str, final.cat.categories), *(each.values() for each in names))))
+    return [
+        pd.Series(pd.Categorical([each[code] for code in column], categories=categories), index=final.index)
+        for column, each in zip(codes.T, names, strict=True)
+    ]
 
 
 def _draw_scores(ax: Axes, adata: AnnData, labels_key: str, epochs: list[int], clusters: list[pd.Series]) -> None:

@@ -199,6 +199,13 @@ def read_categories(adata: AnnData, name: str, *, what: str = "labels_key") -> p
     return column.cat.remove_unused_categories()
 
 
+def as_categories(values: pd.Series) -> pd.Series:
+    """Return values of ``obs`` as categories, in the order in which scanpy looks for their colours."""
+    light = AnnData(obs=pd.DataFrame({"values": values}))
+    light.strings_to_categoricals()
+    return light.obs["values"].astype("category")
+
+
 # ----- colours
 
 
@@ -215,9 +222,7 @@ def read_colors(adata: AnnData, name: str, like: Sequence[str] = ()) -> dict[Any
         Columns of ``obs`` whose categories give their colours to those of the same name where the palette is filled in, the
         first column that has the name; where there are such, categories of other names get other colours than any of these.
     """
-    light = AnnData(obs=pd.DataFrame({name: adata.obs[name]}))
-    light.strings_to_categoricals()  # in the order in which scanpy will look for their colours
-    light.obs[name] = light.obs[name].astype("category")
+    light = AnnData(obs=pd.DataFrame({name: as_categories(adata.obs[name])}))
     categories = light.obs[name].cat.categories
     stored = _stored_colors(adata, name)
     if stored is None or len(stored) < len(categories):

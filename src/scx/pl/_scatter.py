@@ -24,6 +24,7 @@ from ._figure import (
     ON_DATA,
     SEQUENTIAL,
     TINY,
+    as_categories,
     check_cmap,
     color_bar,
     columns_below,
@@ -262,8 +263,10 @@ def draw_cells(
         if not raw:
             _checks.check_layer(adata, layer)
         values = sc.get.obs_df(adata, [color], layer=layer, use_raw=raw)
-    if not is_number(values[color]) and kwargs.get("palette") is None:
-        read_colors(adata, color)
+    if not is_number(values[color]):
+        values[color] = as_categories(values[color])  # scanpy takes dates and mixed types for numbers
+        if kwargs.get("palette") is None:
+            read_colors(adata, color)
     palette = f"{color}_colors"
     kept = {palette: adata.uns[palette]} if palette in adata.uns else {}
     light = AnnData(obs=values, obsm={name.upper(): layout}, uns=kept)
