@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, cycle, islice
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from scanpy.plotting.palettes import default_20, default_102
 
 from scx import _checks, metrics
 from scx._docs import document
@@ -114,7 +115,9 @@ def clustering_over_training(
     light = AnnData(obs=pd.DataFrame(index=adata.obs_names[cells]))
     rows = [key] if labels_key is None else [key, labels_key]
     match_colors(adata, rows)
-    light.uns[f"{key}_colors"] = [read_colors(adata, key)[name] for name in final.cat.categories]
+    own = [read_colors(adata, key)[name] for name in final.cat.categories]
+    free = cycle(color for color in [*default_20, *default_102] if color not in own)
+    light.uns[f"{key}_colors"] = [*own, *islice(free, len(clusters[0].cat.categories) - len(own))]
     if labels_key is not None:
         light.obs[labels_key] = read_categories(adata, labels_key).iloc[cells]
         light.uns[f"{labels_key}_colors"] = [

@@ -71,6 +71,13 @@ def plot[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         for name, value in arguments.items():
             if name != "kwargs":
                 _checks.check_not_empty(name, value)
+        data = arguments.get("adata")
+        if isinstance(data, AnnData) and data.isbacked and data.is_view:
+            msg = (
+                "`adata` is a view of an AnnData on disk, which palettes cannot be written to. "
+                "Read it first with `adata = adata.to_memory()`."
+            )
+            raise ValueError(msg)
         check_axes(arguments.get("ax"))
         with _as_before(next(iter(arguments.values())), arguments.get("ax")):
             return function(*args, **kwargs)
