@@ -386,7 +386,7 @@ def check_column(adata: AnnData, parameter: str, key: str) -> pd.Series:
 def check_categories(parameter: str, key: str, where: str, column: pd.Series) -> None:
     """Raise unless cells or rows can be grouped by the `column` that is stored at `where` and was passed as `parameter`."""
     try:
-        values = pd.factorize(column)[1]
+        values: Iterable[Any] = pd.factorize(column)[1]
     except TypeError:  # lists, for example
         values = [()]
     if any(isinstance(value, tuple) for value in values):  # pandas takes tuples for several columns
