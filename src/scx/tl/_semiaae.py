@@ -41,8 +41,13 @@ def semiaae(
     """Carry the types of some cells over to all, and find cells of new types, by an adversarial autoencoder :cite:p:`Wang2023`.
 
     The autoencoder explains counts by a zero-inflated negative binomial distribution, a discriminator holds its embedding to
-    the prior, and a classifier reads the known types from it. Without labels, what remains is an unsupervised embedding,
-    which is clustered.
+    the prior, and a classifier, the head, reads the known types from it. Without labels, what remains is an unsupervised
+    embedding, which is clustered.
+
+    In ``recipe="default"`` the head learns from a teacher: before training, the type of every cell is estimated by label
+    spreading over the graph of neighbours and by logistic regression, see :func:`scx.model._guidance.guide`. This teacher, which
+    the article does not have, is what makes the predictions good. With it, likelihood and discriminator change the predicted
+    types by less than the spread between seeds; they shape the embedding. ``recipe="paper"`` has no teacher.
 
     Parameters
     ----------
