@@ -363,3 +363,9 @@ def test_a_constant_embedding_is_one_cluster_of_no_confidence():
         "n_cells_fitted": 0,
     }
     assert (_cluster.cluster(np.ones((12, 2)), None, "kmeans", 0).confidence == 0.5).all()
+
+
+def test_confidence_does_not_depend_on_where_the_origin_is(blobs):
+    embedding, truth = blobs
+    confidence = _cluster.posterior(embedding, truth)
+    np.testing.assert_allclose(_cluster.posterior(1e-6 * embedding + 1000, truth), confidence, rtol=1e-3)

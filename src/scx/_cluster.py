@@ -134,14 +134,17 @@ def posterior(embedding: NDArray, labels: NDArray[np.int64]) -> NDArray[np.float
     n_clusters = int(labels.max()) + 1
     if n_clusters == 1 or is_constant(embedding):
         return np.full(len(labels), 1 / max(2, n_clusters), dtype=np.float32)
+    from sklearn.metrics.pairwise import euclidean_distances
+
     means = np.stack([embedding[labels == label].mean(axis=0, dtype=np.float64) for label in range(n_clusters)])
     overall = np.bincount(labels) @ means / len(labels)
+    means -= overall  # distances far from the origin would lose their digits
     starts = range(0, len(labels), CHUNK)
-    squared = [_squared_distances(embedding[start : start + CHUNK], overall[None]) for start in starts]
-    scale = np.concatenate(squared).mean() / 4
+    scale = sum(float(((embedding[start : start + CHUNK] - overall) ** 2).sum()) for start in starts) / len(labels) / 4
     confidence = np.empty(len(labels), dtype=np.float32)
     for start in starts:
-        kernel = (1 + _squared_distances(embedding[start : start + CHUNK], means) / scale) ** -2
+        cells = embedding[start : start + CHUNK] - overall
+        kernel = (1 + euclidean_distances(cells, means, squared=True) / scale) ** -2
         own = np.take_along_axis(kernel, labels[start : start + CHUNK, None], axis=1)
         confidence[start : start + CHUNK] = own[:, 0] / kernel.sum(axis=1)
     return confidence
@@ -243,9 +246,3 @@ def new_names(n: int, taken: Sequence[str]) -> list[str]:
     """Return `n` names of new types, ``new_1``, ``new_2``, …, without those that are taken."""
     every = (f"new_{i}" for i in count(1))
     return list(islice((name for name in every if name not in taken), n))
-
-
-def _squared_distances(points: NDArray, means: NDArray) -> NDArray[np.float64]:
-    from sklearn.metrics.pairwise import euclidean_distances
-
-    return euclidean_distances(points.astype(np.float64), means, squared=True)

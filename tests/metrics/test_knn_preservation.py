@@ -1,5 +1,3 @@
-import time
-
 import anndata as ad
 import numpy as np
 import pytest
@@ -83,15 +81,6 @@ def test_sample_estimates_the_whole():
     adata = ad.AnnData(x, obsm={"X_pca": x[:, :2]})
     whole = scx.metrics.knn_preservation(adata, "X_pca", k=50, max_cells=3000)
     assert scx.metrics.knn_preservation(adata, "X_pca", k=50, max_cells=600) == pytest.approx(whole, abs=0.01)
-
-
-def test_time_grows_with_the_number_of_cells_only():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(100_000, 20)).astype(np.float32)
-    adata = ad.AnnData(obsm={"X_a": x, "X_b": x[:, :10]})
-    start = time.process_time()
-    scx.metrics.knn_preservation(adata, "X_b", reference="X_a", max_cells=500)
-    assert time.process_time() - start < 30
 
 
 @pytest.mark.parametrize(
