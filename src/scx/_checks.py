@@ -61,11 +61,19 @@ def check_storage(adata: AnnData, layer: str | None, *, copy: bool, counts: bool
             "`adata = adata.to_memory()`; `adata = adata.copy(filename)` makes a file of it."
         )
         raise ValueError(msg)
-    lazy = [where for where in ("obs", "var") if not isinstance(getattr(adata, where), pd.DataFrame)]
-    if counts and hasattr(adata.X if layer is None else adata.layers[layer], "dask"):
-        lazy.append("X" if layer is None else f"layers[{layer!r}]")
-    if lazy:
-        msg = f"`adata.{lazy[0]}` is lazy: it is not in memory. Read it first with `adata = adata.to_memory()`."
+    for where in ("obs", "var"):
+        check_in_memory(where, getattr(adata, where))
+    if counts:
+        check_in_memory(
+            "X" if layer is None else f"layers[{layer!r}]", adata.X if layer is None else adata.layers[layer]
+        )
+
+
+def check_in_memory(where: str, values: Any) -> None:
+    """Raise if `values`, held by ``adata`` at `where`, are computed or read only when they are asked for."""
+    is_table = where in {"obs", "var"}
+    if hasattr(values, "dask") or (is_table and not isinstance(values, pd.DataFrame)):
+        msg = f"`adata.{where}` is lazy: it is not in memory. Read it first with `adata = adata.to_memory()`."
         raise ValueError(msg)
 
 
@@ -372,6 +380,7 @@ def check_layer(adata: AnnData, layer: str | None) -> None:
 
 def check_column(adata: AnnData, parameter: str, key: str) -> pd.Series:
     """Return the column of ``obs`` that was passed as `parameter`; raise unless there is one such, of plain values."""
+    check_in_memory("obs", adata.obs)
     check_key(parameter, key, "obs", adata.obs.columns)
     column = adata.obs[key]
     if isinstance(column, pd.DataFrame):

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import timedelta
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -195,8 +197,9 @@ def test_loggers_and_callbacks_are_those_of_lightning(pbmc, kwargs):
 
 
 @pytest.mark.parametrize(("name", "value"), [("gradient_clip_val", 1.0), ("accumulate_grad_batches", 2)])
-def test_what_two_optimizers_cannot_do_is_refused(pbmc, name, value):
-    with pytest.raises(ValueError, match=f"Lightning cannot train SemiAAE.*{name}"):
+def test_what_two_optimizers_cannot_do_is_refused(pbmc, monkeypatch, name, value):
+    monkeypatch.setattr(scx.model.SemiAAE, "train", lambda *args, **kwargs: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=f"`{name}=.*SemiAAE has several optimizers"):
         scx.tl.semiaae(pbmc, 3, max_epochs=1, n_top_genes=50, train_kwargs={name: value})
 
 
@@ -225,9 +228,36 @@ def test_options_that_work_leave_a_history_and_can_be_written(pbmc, tmp_path, mo
     assert not {"scvi_log", "lightning_logs"} & set(os.listdir(tmp_path))  # noqa: PTH208
 
 
+@pytest.mark.parametrize("max_time", ["00:00:00:00", {"seconds": 0}, {"seconds": -1}, timedelta(0)])
+def test_no_time_is_refused_before_training(pbmc, monkeypatch, max_time):
+    monkeypatch.setattr(scx.model.Contrastive, "train", lambda *args, **kwargs: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=r"`max_time=.*leaves no time"):
+        scx.tl.contrastive(pbmc, 3, n_top_genes=50, train_kwargs={"max_time": max_time})
+
+
 def test_time_that_is_up_at_once_is_an_error(pbmc):
     with pytest.raises(RuntimeError, match=r"before its first epoch.*`max_time`"):
-        scx.tl.contrastive(pbmc, 3, max_epochs=2, n_top_genes=50, train_kwargs={"max_time": {"seconds": 0}})
+        scx.tl.contrastive(pbmc, 3, max_epochs=2, n_top_genes=50, train_kwargs={"max_time": {"microseconds": 1}})
+
+
+@pytest.mark.parametrize("monitor", ["elbo", "generator_loss", "clustering_loss"])
+def test_a_monitor_that_not_every_epoch_has_is_refused_before_training(method, pbmc, monkeypatch, monitor):
+    monkeypatch.setattr(method.model_cls, "train", lambda *args, **kwargs: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=r"Unknown `early_stopping_monitor`.*'instability', 'loss'"):
+        method.run(pbmc, train_kwargs={"early_stopping": True, "early_stopping_monitor": monitor})
+
+
+def test_each_loss_of_every_epoch_can_be_monitored(method, pbmc):
+    for monitor in method.model_cls._module_cls.losses:
+        adata = pbmc[:80].copy()
+        method.run(adata, train_kwargs={"early_stopping": True, "early_stopping_monitor": monitor})
+        assert np.isfinite(adata.uns[method.name]["history"][monitor]).all()
+
+
+def test_a_share_of_no_batch_is_refused_before_training(pbmc, monkeypatch):
+    monkeypatch.setattr(scx.model.Contrastive, "_fit_normalization", lambda self: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=r"`limit_train_batches=0.3` leaves none of 3 batches.*at least 0.333"):
+        trained(SimpleNamespace(model_cls=scx.model.Contrastive), pbmc, batch_size=100, limit_train_batches=0.3)
 
 
 def test_no_epoch_is_no_training(method, pbmc):

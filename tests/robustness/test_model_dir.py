@@ -1,6 +1,8 @@
 """The folder of the model: checked before training, there whole or not at all."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,30 @@ def test_the_model_appears_at_once(pbmc, tmp_path, monkeypatch):
     scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=tmp_path / "model")
     assert seen == [False]
     assert os.listdir(tmp_path) == ["model"]  # noqa: PTH208
+
+
+KILLED = """
+import sys, time, torch
+import scx
+
+def save(model, file, *args, **kwargs):
+    open(file, "wb").write(b"half")
+    print("saving", flush=True)
+    time.sleep(60)
+
+torch.save = save
+adata = scx.datasets.pbmc68k_reduced()[:60].copy()
+scx.tl.contrastive(adata, 3, max_epochs=1, n_top_genes=50, model_dir=sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_a_save_that_is_killed_leaves_no_model_and_the_next_works(pbmc, tmp_path):
+    folder = tmp_path / "model"
+    with subprocess.Popen([sys.executable, "-c", KILLED, folder], stdout=subprocess.PIPE, text=True) as child:
+        reached = any(line.strip() == "saving" for line in child.stdout)
+        child.kill()
+    assert reached
+    assert all(name.startswith(".scx-") for name in os.listdir(tmp_path))  # noqa: PTH208
+    scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=folder)
+    scx.model.Contrastive.load(str(folder), adata=False)

@@ -89,6 +89,7 @@ def _reference(adata: AnnData, name: str | None) -> Any:
     """Return the representation whose neighbours are to be kept; raise unless it is there and finite."""
     if name is not None:
         return _checks.check_representation(adata, "reference", name)
+    _checks.check_in_memory("X", adata.X)
     if adata.X is None or not adata.n_vars:
         msg = "`adata.X` is empty: pass as `reference` an entry of `adata.obsm`."
         raise ValueError(msg)

@@ -32,6 +32,7 @@ from scx._checks import (
     check_n_clusters,
     check_positive_int,
     check_some_cells,
+    check_storage,
 )
 from scx._cluster import Clustering, cluster, is_constant
 from scx._options import Count, Range, check_option, check_options
@@ -42,7 +43,7 @@ from ._normalize import LogNormalize
 from ._reader import CellReader, check_values, gene_columns, row_numbers, size_factors
 from ._snapshots import Snapshots
 from ._stopping import EARLY_STOPPING, Instability
-from ._training import Diverged, Runner, check_trainer, session_restored, with_history
+from ._training import Diverged, Runner, check_limit, check_steps, check_trainer, session_restored, with_history
 
 INFERENCE_BATCH_SIZE = 4096
 """Cells per batch where nothing is trained."""
@@ -85,6 +86,8 @@ class DeepClusteringModule(BaseModuleClass):
     Subclasses define :meth:`embed` and :meth:`loss`.
     """
 
+    losses: ClassVar[tuple[str, ...]] = ("loss",)
+    """Names of the losses that every epoch has, whichever its phase."""
     normalize: LogNormalize
     encoder: nn.Module
 
@@ -188,6 +191,11 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         check_type("callbacks", callbacks, Sequence[Callback])
         check_arguments("", others, cls.train_arguments())
         accelerator, devices = check_trainer(accelerator, devices, {**others, "callbacks": callbacks})
+        if cls._training_plan_cls.steps_itself:
+            check_steps(cls.__name__, others)
+        if early_stopping and not callbacks:  # which may log further names
+            monitor = {**EARLY_STOPPING, **others}["early_stopping_monitor"]
+            check_choice("early_stopping_monitor", monitor, ("instability", *cls._module_cls.losses))
         return {
             "accelerator": accelerator,
             "devices": devices,
@@ -233,6 +241,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         if "source_registry" not in kwargs:  # scvi-tools passes further arguments on only then
             check_arguments("", kwargs, setup_args)
         check_layer(adata, setup_args["layer"])
+        check_storage(adata, setup_args["layer"], copy=True)  # nothing is written to a view
         if setup_args["size_factor_key"] is not None:
             check_key("size_factor_key", setup_args["size_factor_key"], "obs", adata.obs)
             size_factors(adata, setup_args["size_factor_key"])
@@ -336,10 +345,11 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         batch_size = min(batch_size or recipe["batch_size"], n_obs)
         ragged = n_obs % batch_size
         drop_last = ragged == 1 or 0 < ragged < self.module.fewest_cells * batch_size
+        n_steps = n_obs // batch_size + (ragged > 0 and not drop_last)
         if max_epochs is None:
-            n_steps = n_obs // batch_size + (ragged > 0 and not drop_last)
             max_epochs = max(recipe["max_epochs"], math.ceil(recipe["min_steps"] / n_steps))
         check_epochs("snapshot_epochs", snapshot_epochs, max_epochs)
+        check_limit(trainer_kwargs.get("limit_train_batches"), n_steps)
         self.batch_size_ = batch_size
         if not self.is_trained:
             self._fit_normalization()

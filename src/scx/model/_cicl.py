@@ -71,6 +71,8 @@ class CICLModule(DeepClusteringModule):
 
     centroids: Tensor
 
+    losses = ("loss", "instance_loss", "cluster_loss")
+
     def __init__(
         self,
         n_genes: int,

@@ -71,6 +71,8 @@ class InfoVAEModule(DeepClusteringModule):
         Clipping of z-scores; None does not clip.
     """
 
+    losses = ("loss", "reconstruction_loss", "kl_divergence", "mmd")
+
     def __init__(
         self,
         n_genes: int,

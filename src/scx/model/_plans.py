@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -34,6 +34,9 @@ class EpochPlan(pl.LightningModule):
     schedule_epochs
         Epochs after which the cosine reaches 0; None for the epochs that are trained.
     """
+
+    steps_itself: ClassVar[bool] = False
+    """Whether the plan, and not Lightning, steps its optimisers."""
 
     def __init__(
         self,

@@ -74,6 +74,8 @@ class SemiAAEModule(DeepClusteringModule):
         Clipping of z-scores; None does not clip.
     """
 
+    losses = ("loss", "reconstruction_loss")
+
     def __init__(
         self,
         n_genes: int,
@@ -193,6 +195,7 @@ class AdversarialPlan(EpochPlan):
         Of :class:`EpochPlan`.
     """
 
+    steps_itself = True
     module: SemiAAEModule
 
     def __init__(
@@ -208,7 +211,7 @@ class AdversarialPlan(EpochPlan):
         **kwargs: Any,
     ) -> None:
         super().__init__(module, lr=lr, **kwargs)
-        self.automatic_optimization = False
+        self.automatic_optimization = not self.steps_itself
         self.training_lr = training_lr
         self.optimizer = optimizer
         self.pretraining_fraction = pretraining_fraction

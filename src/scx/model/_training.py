@@ -13,7 +13,7 @@ from typing import Any
 import scvi.train
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import Logger
 from scvi.train import TrainRunner
 from torch import Tensor
@@ -109,6 +109,10 @@ def check_trainer(accelerator: Any, devices: Any, arguments: Mapping[str, Any]) 
         raise (TypeError if isinstance(error, TypeError) else ValueError)(msg) from error
     if trainer.world_size > 1:
         raise _several(devices)
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
+    if any(timer.time_remaining() <= 0 for timer in timers):
+        msg = f"`max_time={arguments.get('max_time')!r}` leaves no time to train. Pass a longer time, or leave it out."
+        raise ValueError(msg)
     return accelerator, devices
 
 
@@ -116,6 +120,21 @@ def _several(devices: Any) -> ValueError:
     return ValueError(
         f"`devices={devices!r}` stands for several devices, and scx trains on one. Pass `devices=1`, or `devices=[i]` for the i-th."
     )
+
+
+def check_steps(model: str, arguments: Mapping[str, Any]) -> None:
+    """Raise if Lightning is asked to change steps that a `model` with several optimisers takes by itself."""
+    for name, neutral in (("gradient_clip_val", (None, 0)), ("accumulate_grad_batches", (1,))):
+        if arguments.get(name, neutral[0]) not in neutral:
+            msg = f"`{name}={arguments[name]!r}` cannot be used: {model} has several optimizers and steps them itself. Leave it out."
+            raise ValueError(msg)
+
+
+def check_limit(limit: Any, n_batches: int) -> None:
+    """Raise if `limit`, a share of the `n_batches` of an epoch, leaves none."""
+    if isinstance(limit, float) and int(limit * n_batches) < 1:
+        msg = f"`limit_train_batches={limit}` leaves none of {n_batches} batches. Pass at least {1 / n_batches:.3g}, or a number of batches."
+        raise ValueError(msg)
 
 
 def with_history(logger: Any, save_dir: str | None) -> list[Logger]:
