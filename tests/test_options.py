@@ -129,7 +129,7 @@ def test_no_option_of_a_plan_takes_what_it_cannot_use(method, pbmc, monkeypatch)
     [
         ({"recipe": "fast"}, ValueError, "Unknown `recipe`: 'fast'"),
         ({"recipe": None}, TypeError, "`recipe` must be a string"),
-        ({"n_latent": 0}, ValueError, "`n_latent` must be a whole number, at least 1"),
+        ({"n_latent": 0}, ValueError, "`n_latent` must be a whole number, at least [12]"),
         ({"max_value": float("nan")}, ValueError, "`max_value` must be a number, above 0"),
         ({"n_hiden": [8]}, TypeError, "Unknown arguments: n_hiden. Known are .*n_hidden"),
     ],

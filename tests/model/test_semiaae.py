@@ -191,6 +191,7 @@ def test_only_labels_that_are_given_are_read(annotated, groups):
     np.testing.assert_array_equal(groups.obsm["semiaae_proba"], annotated.obsm["semiaae_proba"])
 
 
+@pytest.mark.filterwarnings("ignore:`unlabeled_category='not yet'` matches no cell")
 @pytest.mark.parametrize("unlabelled", [np.nan, "", "not yet", None])
 def test_ways_to_be_unlabelled(annotated, groups, unlabelled):
     column = groups.obs["given"].astype(object)
@@ -318,7 +319,8 @@ def test_nothing_remains_of_labels_in_a_run_without(annotated):
 
 def test_no_label_at_all_is_no_label(groups):
     groups.obs["given"] = "Unknown"
-    scx.tl.semiaae(groups, 4, labels_key="given", max_epochs=1, n_top_genes=50)
+    with pytest.warns(UserWarning, match="No cell has a label"):
+        scx.tl.semiaae(groups, 4, labels_key="given", max_epochs=1, n_top_genes=50)
     assert list(groups.obs["semiaae"].cat.categories) == ["0", "1", "2", "3"]
 
 

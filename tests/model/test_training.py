@@ -75,6 +75,8 @@ import scx
 sys.path.insert(0, sys.argv[1])
 from robustness.identical import assert_identical, frozen
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started this in the background, deaf to it
+
 class Interrupt(pl.Callback):
     def on_train_batch_end(self, trainer, pl_module, *args):
         if trainer.current_epoch == 1:

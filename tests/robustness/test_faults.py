@@ -47,7 +47,7 @@ def cells(pbmc):
 
 
 def run(method, cells, **kwargs):
-    given = {"labels_key": "bulk_labels"} if method.name == "semiaae" else {}
+    given = {"labels_key": "bulk_labels", "unlabeled_category": "Dendritic"} if method.name == "semiaae" else {}
     return method.function(
         cells, None if given else 3, **{"max_epochs": EPOCHS, "batch_size": 30, "n_top_genes": 40, **given, **kwargs}
     )

@@ -201,6 +201,6 @@ def test_resolution_that_is_not_used(embedded, pbmc, method, kwargs, match):
 
 
 def test_resolution_with_labels(pbmc):
-    pbmc.obs["some"] = pbmc.obs["bulk_labels"].astype(str)
+    pbmc.obs["some"] = pbmc.obs["bulk_labels"].astype(str).replace("Dendritic", "Unknown")
     with pytest.raises(ValueError, match="`resolution` is not used with labels"):
         scx.tl.semiaae(pbmc, labels_key="some", cluster="leiden", resolution=1.0)

@@ -59,6 +59,7 @@ NOT_PROBED = {
 
 UNTOLD = (
     (".*does not contain unnormalized count data", r"scvi\."),
+    ("Last batch will have a small size", r"scvi\."),
     ("The number of training batches", r"lightning\.pytorch\."),
     ("The '\\w+_dataloader' does not have many workers", r"lightning\.pytorch\."),
     ("You passed in a `val_dataloader` but have no `validation_step`", r"lightning\.pytorch\."),
