@@ -28,6 +28,7 @@ def test_palettes_are_those_of_scanpy():
     assert len(adata.uns["group_colors"]) == 3
 
 
+@pytest.mark.slow
 def test_neighbors_above_8192_cells():
     """pynndescent 0.7 breaks this in scanpy up to 1.12.4: if it passes with 0.7 installed, drop the bound in pyproject.toml."""
     assert version("pynndescent") < "0.7", "the bound is gone: if this test passes without this line, delete the line"

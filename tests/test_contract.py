@@ -17,6 +17,8 @@ from scipy import sparse
 
 import scx
 
+pytestmark = pytest.mark.slow
+
 
 def assert_same_result(first: ad.AnnData, second: ad.AnnData, key: str) -> None:
     """Bit-equal embedding, clusters and confidence."""
@@ -220,6 +222,7 @@ def test_generator_moves_on(method, pbmc):
     assert_same_result(first, pbmc, method.name)
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_in_another_process(method, pbmc, tmp_path):
     pbmc.write_h5ad(tmp_path / "in.h5ad")
     script = (

@@ -25,6 +25,7 @@ def test_recovers_groups_that_lie_apart(k, seed):
     assert choose_n_clusters(groups(sizes, seed), seed).chosen == k
 
 
+@pytest.mark.slow
 def test_recovers_unequal_groups():
     assert choose_n_clusters(groups([1000, 500, 250, 60, 40]), 0).chosen == 5
 
@@ -81,6 +82,7 @@ def test_too_little_to_go_by_still_gives_a_number(embedding):
     assert 2 <= number.chosen <= len(embedding)
 
 
+@pytest.mark.slow
 def test_only_a_sample_takes_part():
     embedding = groups([4000, 4000, 2000])
     number = choose_n_clusters(embedding, 0)

@@ -70,6 +70,7 @@ def test_no_warnings_reach_the_user(method, pbmc):
         method.run(pbmc)
 
 
+@pytest.mark.slow
 def test_no_dense_copy_of_all_genes(method):
     """Numpy's memory, and with it everything before training, stays far below cells × genes."""
     wide = scx.datasets.simulate(1500, 20_000, library_loc=7.0, rng=0)

@@ -1,6 +1,7 @@
 """Fidelity to the paper, and the quality that a user gets on real data."""
 
 import numpy as np
+import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
@@ -66,6 +67,7 @@ def test_embedding_has_unit_length_and_no_noise(pbmc):
     np.testing.assert_array_equal(model.get_latent_representation(), embedding)
 
 
+@pytest.mark.slow
 def test_real_cells_are_told_apart(real_data):
     """Well under what the benchmark shows on these data (0.80), far over chance."""
     adata = real_data("pbmc4k")
@@ -73,6 +75,7 @@ def test_real_cells_are_told_apart(real_data):
     assert adjusted_rand_score(adata.obs["cell_type"], adata.obs["contrastive"]) > 0.7
 
 
+@pytest.mark.slow
 def test_embedding_of_real_cells_knows_their_types():
     adata = scx.datasets.pbmc68k_reduced()
     scx.tl.contrastive(adata, n_clusters=10)

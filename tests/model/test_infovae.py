@@ -64,6 +64,7 @@ def test_no_second_phase_without_a_number_of_clusters(pbmc):
     assert "clustering_loss" not in trained(pbmc, 4).history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["default", "paper"])
 def test_second_phase_runs_to_its_end_with_the_values_of_the_recipe(pbmc, recipe):
     """Centres hardly move in the first epochs after KMeans, which is no reason to stop."""
@@ -131,6 +132,7 @@ def information(model):
     return (own - aggregate).mean().item(), int((mean.var(dim=0) > 0.1).sum())
 
 
+@pytest.mark.slow
 def test_mutual_information_is_used():
     """A decoder that ignores z explains independent noise best; α = 1 keeps the embedding informative all the same."""
     rng = np.random.default_rng(0)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
@@ -43,6 +44,7 @@ def test_batches_hold_cells_and_then_a_neighbor_of_each():
     assert seen == {1, 2}  # both neighbours are drawn
 
 
+@pytest.mark.slow
 def test_approximate_search_finds_nearly_the_same(pbmc, monkeypatch):
     totals = np.asarray(pbmc.X.sum(axis=1)).ravel().astype(np.float64)
     exact = _pairs.nearest_neighbors(pbmc.X, totals, 5, seed=0)

@@ -263,6 +263,7 @@ def test_name_of_a_new_type_that_is_taken(groups):
     assert f1_score(groups.obs["group"] == hidden, groups.obs["semiaae"] == "new_2") > 0.9
 
 
+@pytest.mark.slow
 def test_paper_learns_the_given_labels(groups):
     scx.tl.semiaae(groups, labels_key="given", recipe="paper", batch_size=50, max_epochs=40)
     unlabelled = (groups.obs["given"] == "Unknown").to_numpy()

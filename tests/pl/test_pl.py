@@ -387,6 +387,7 @@ def test_umap_of_scanpy_is_taken_where_it_rests_on_the_embedding(adata, no_umap)
     assert len(no_umap) == 1
 
 
+@pytest.mark.slow
 def test_umap_is_that_of_scanpy_and_leaves_the_random_state(adata):
     reference = adata.copy()
     sc.pp.neighbors(reference, use_rep="X_wide", random_state=3)

@@ -11,6 +11,8 @@ from robustness.identical import assert_identical, frozen
 from scx import _workflow, _write
 from scx._keys import Keys
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 3
 
 

@@ -10,6 +10,8 @@ from robustness.pending import PENDING
 from robustness.table import Target, problems
 from scx._rng import global_seed
 
+pytestmark = pytest.mark.slow
+
 TARGETS = [
     target for module in (cases_tl, cases_pl, cases_metrics, cases_datasets, cases_model) for target in module.TARGETS
 ]
