@@ -465,8 +465,8 @@ class SemiAAE(DeepClusteringModel):
         """Cluster the cells that the model was trained on: known types by name, and groups that are new.
 
         Without labels, clusters are those of the embedding. With ``recipe="paper"``, embedding and probabilities of the types are
-        clustered together, and a cluster is named by the vote of its labelled cells; clusters of one name stay apart. With the default recipe, each cell is of
-        the type that the head gives it, but for the groups of cells that labels do not reach.
+        clustered together, and a cluster is named by the vote of its labelled cells; clusters of one name stay apart. With the
+        default recipe, each cell is of the type that the head gives it, but for the groups of cells that labels do not reach.
 
         Parameters
         ----------
