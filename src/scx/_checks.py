@@ -36,6 +36,11 @@ def shown(value: Any) -> str:
     )
 
 
+def matrix_name(layer: str | None) -> str:
+    """Return what a message calls the matrix of counts."""
+    return "`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"
+
+
 def check_anndata(adata: Any, *, min_obs: int = MIN_CELLS, min_vars: int = MIN_GENES) -> None:
     """Raise unless `adata` is an AnnData with at least `min_obs` cells and `min_vars` genes."""
     if isinstance(modalities := getattr(adata, "mod", None), Mapping):

@@ -9,6 +9,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ._checks import matrix_name
+
 MAX_LOG_VALUE = 20.0
 """Largest value that logarithms of expression take: log2 of one million (counts per million of a single gene)."""
 MAX_CELLS = 2_000
@@ -33,7 +35,7 @@ def check_counts(counts: sparse.csr_matrix, adata: AnnData, layer: str | None) -
 
     Fractional values, as quantifiers and removal of ambient RNA give them, raise a warning only.
     """
-    source = "`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"
+    source = matrix_name(layer)
     values = counts.data
     if not np.isfinite(values).all():
         n_bad = int((~np.isfinite(values)).sum())

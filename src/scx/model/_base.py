@@ -33,6 +33,7 @@ from scx._checks import (
     check_positive_int,
     check_some_cells,
     check_storage,
+    matrix_name,
 )
 from scx._cluster import Clustering, cluster, is_constant
 from scx._options import Count, Range, check_option, check_options
@@ -97,7 +98,7 @@ class DeepClusteringModule(BaseModuleClass):
         return False
 
     @property
-    def fewest_cells(self) -> float:
+    def least_batch_share(self) -> float:
         """Least share of a full batch that is trained on. Batch normalisation must not rest on a few cells."""
         return 0.5 if any(isinstance(layer, nn.BatchNorm1d) for layer in self.modules()) else 0.0
 
@@ -344,7 +345,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         n_obs = self.adata.n_obs
         batch_size = min(batch_size or recipe["batch_size"], n_obs)
         ragged = n_obs % batch_size
-        drop_last = ragged == 1 or 0 < ragged < self.module.fewest_cells * batch_size
+        drop_last = ragged == 1 or 0 < ragged < self.module.least_batch_share * batch_size
         n_steps = n_obs // batch_size + (ragged > 0 and not drop_last)
         if max_epochs is None:
             max_epochs = max(recipe["max_epochs"], math.ceil(recipe["min_steps"] / n_steps))
@@ -491,9 +492,8 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         """
         self.module.eval()
         try:
-            with torch.random.fork_rng(devices=[]):  # a loader draws a seed even where it does not shuffle
-                rows = np.arange(self.adata.n_obs) if cells is None else cells
-                return self._over(self.module.embed, self._reader(self.adata), rows)
+            rows = np.arange(self.adata.n_obs) if cells is None else cells
+            return self._over(self.module.embed, self._reader(self.adata), rows)
         finally:
             self.module.train()
 
@@ -504,6 +504,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         -------
         Embedding, shape (n_cells, n_latent).
         """
+        # settling reads cells by a loader, which draws a seed even where it does not shuffle
         with torch.random.fork_rng(devices=[]), self._statistics_restored():
             if self.recipes[self.recipe_].train["settle_batch_norm"]:
                 self._settle_batch_norm()
@@ -561,8 +562,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         if "loss" not in self.history:
             msg = "Training ended before its first epoch did. Allow it more time or steps: `max_time`, `max_steps`."
             raise RuntimeError(msg)
-        with torch.random.fork_rng(devices=[]):  # a loader draws a seed even where it does not shuffle
-            embedding = self._of_cells(self.module.embed, None, None, None)
+        embedding = self._of_cells(self.module.embed, None, None, None)
         n_bad = int((~np.isfinite(embedding).all(axis=1)).sum())
         if n_bad or is_constant(embedding):
             what = (
@@ -583,8 +583,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
 
     @torch.inference_mode()
     def _fit_normalization(self) -> None:
-        layer = self.registry_["setup_args"]["layer"]
-        source = "`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"
+        source = matrix_name(self.registry_["setup_args"]["layer"])
 
         def inputs(tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
             check_values(tensors[REGISTRY_KEYS.X_KEY], source, counts=self.module.normalize.log)

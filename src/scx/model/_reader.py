@@ -13,7 +13,7 @@ from scipy import sparse
 from scvi import REGISTRY_KEYS
 from torch import Tensor
 
-from scx._checks import check_layer
+from scx._checks import check_layer, matrix_name
 
 N_NAMED = 5
 """Genes that a message names."""
@@ -50,7 +50,7 @@ class CellReader:
         self.columns = gene_columns(adata.var_names, genes)
         self.size_factors = None if size_factor_key is None else size_factors(adata, size_factor_key)
         self.counts = counts
-        self.source = "`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"
+        self.source = matrix_name(layer)
         self._matrix: Any = adata.X if layer is None else adata.layers[layer]
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> Iterator[dict[str, Tensor]]:
