@@ -31,9 +31,9 @@ from sklearn.metrics.cluster import contingency_matrix
 
 import scx
 from demo import methods
-from scx._cluster import cluster
+from scx._clustering.partition import cluster
 from scx._rng import global_seed
-from scx.model._plans import EpochPlan
+from scx.model._core.plan import EpochPlan
 
 FOLDER = Path(os.environ.get("SCX_DATA", "../shared/data"))
 RUNS = Path("benchmark_runs")

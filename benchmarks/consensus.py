@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
 from clustering import arguments, parse, run
-from scx._consensus import consensus
+from scx._clustering.consensus import consensus
 
 
 def main() -> None:

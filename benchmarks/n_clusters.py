@@ -14,8 +14,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from clustering import SIMULATED, arguments, parse, run
-from scx._cluster import cluster
-from scx._n_clusters import choose_n_clusters
+from scx._clustering.n_clusters import choose_n_clusters
+from scx._clustering.partition import cluster
 
 LARGEST = 30
 """Largest number of clusters that the gap statistic and the silhouette try."""

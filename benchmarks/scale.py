@@ -16,8 +16,8 @@ import numpy as np
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from scx._cluster import METHODS, cluster
-from scx._n_clusters import choose_n_clusters
+from scx._clustering.n_clusters import choose_n_clusters
+from scx._clustering.partition import METHODS, cluster
 
 N_GROUPS = 20
 

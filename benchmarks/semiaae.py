@@ -32,10 +32,11 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import scx
 from clustering import arguments, arguments_of, parse, principal_components, read, variable_genes
-from scx._keys import SIZE_FACTOR
-from scx._prepare import prepare, read_counts
+from scx._matrix import read_counts
 from scx._rng import global_seed
-from scx.model._guidance import UNREACHED, reliability
+from scx._workflow.keys import SIZE_FACTOR
+from scx._workflow.prepare import prepare
+from scx.model._semiaae.guidance import UNREACHED, reliability
 
 KEYS = ["dataset", "arm", "fraction", "noise", "novel", "seed"]
 SUBPOPULATIONS = {"pbmc_sorted": "subpop"}

@@ -16,8 +16,8 @@ from lightning.pytorch import Callback
 from torch.nn import functional as F
 
 import scx
-from scx.model._losses import nt_xent
-from scx.model._networks import mlp_encoder
+from scx.model._core.losses import nt_xent
+from scx.model._core.networks import mlp_encoder
 
 
 class Stopwatch(Callback):

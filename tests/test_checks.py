@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scvi.train import TrainRunner
 
-from scx import _counts
+from scx._workflow import counts as _counts
 
 
 @pytest.fixture

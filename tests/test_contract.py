@@ -351,8 +351,9 @@ def test_several_runs_give_their_consensus(method, pbmc):
 
 
 def test_saved_model_is_that_of_the_embedding_kept(method, pbmc, tmp_path):
-    from scx._keys import SIZE_FACTOR
-    from scx._prepare import prepare, read_counts
+    from scx._matrix import read_counts
+    from scx._workflow.keys import SIZE_FACTOR
+    from scx._workflow.prepare import prepare
 
     method.run(pbmc, 4, n_runs=2, model_dir=tmp_path / "model", n_top_genes=None, mask_var=None)
     counts = read_counts(pbmc, None)
@@ -363,7 +364,7 @@ def test_saved_model_is_that_of_the_embedding_kept(method, pbmc, tmp_path):
 
 
 def test_training_data_are_freed(method, pbmc, monkeypatch):
-    from scx import _workflow
+    from scx._workflow import walk as _workflow
 
     kept = []
 
@@ -380,7 +381,8 @@ def test_training_data_are_freed(method, pbmc, monkeypatch):
 
 
 def test_counts_are_shared_not_copied(pbmc):
-    from scx._prepare import prepare, read_counts
+    from scx._matrix import read_counts
+    from scx._workflow.prepare import prepare
 
     counts = read_counts(pbmc, None)
     working = prepare(counts, pbmc, mask_var=np.ones(pbmc.n_vars, dtype=bool), n_top_genes=0, min_cells=0)

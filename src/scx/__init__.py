@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import datasets, metrics, model, pl, tl
+    from scx import datasets, metrics, model, pl, tl
 
 __all__ = ["__version__", "datasets", "metrics", "model", "pl", "tl"]
 

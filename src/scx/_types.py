@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ._checks import check_anndata, shown
+from scx._anndata import check_anndata
+from scx._checks import shown
 
 NAMES: dict[Any, tuple[str, str]] = {
     NoneType: ("None", "None"),

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import scx
-from scx.model import CICL, _losses
+from scx.model import CICL
 from scx.model._cicl import CICLModule
-from scx.model._networks import TransformerLayer
+from scx.model._core import losses as _losses
+from scx.model._core.networks import TransformerLayer
 
 
 def build(n_genes=12, **kwargs):

@@ -20,7 +20,9 @@ from PIL import Image
 
 import scx
 from robustness.identical import assert_identical, frozen
-from scx.pl import _clustering_over_training, _figure, _scatter
+from scx.pl import _clustering_over_training
+from scx.pl._kit import figure as _figure
+from scx.pl._kit import scatter as _scatter
 
 IMAGES = Path(__file__).parent / "images"
 TOLERANCE = 4

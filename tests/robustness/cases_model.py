@@ -10,7 +10,7 @@ import numpy as np
 import scx
 from robustness.data import N_OBS, N_VARS, small
 from robustness.table import ODD, Case, Made, Outcome, Target, accepts, refuses
-from scx._options import options_of
+from scx._config import options_of
 from scx._rng import global_seed
 
 LONG = ("10**12", "10**30")  # would run that long

@@ -17,7 +17,8 @@ from matplotlib.patches import PathPatch
 import scx
 from robustness.data import N_OBS, small
 from robustness.table import Case, Made, Outcome, Target, accepts, refuses
-from scx.pl import _clustering_over_training, _scatter
+from scx.pl import _clustering_over_training
+from scx.pl._kit import scatter as _scatter
 
 mpl.use("Agg")
 KEY = "key"

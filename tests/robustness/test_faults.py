@@ -8,8 +8,9 @@ from scvi.model.base import BaseModelClass
 
 import scx
 from robustness.identical import assert_identical, frozen
-from scx import _workflow, _write
-from scx._keys import Keys
+from scx._workflow import walk as _workflow
+from scx._workflow import write as _write
+from scx._workflow.keys import Keys
 
 pytestmark = pytest.mark.slow
 
@@ -56,16 +57,16 @@ def run(method, cells, **kwargs):
 
 
 STEPS = {
-    "prepare": "scx._workflow.prepare",
+    "prepare": "scx._workflow.walk.prepare",
     "set up": "scx.model.{model}.setup_anndata",
     "build": "scx.model.{model}.__init__",
     "fit normalisation": "scx.model.{model}._fit_normalization",
     "finish training": "scx.model.{model}._finish_training",
     "embed": "scx.model.{model}.get_latent_representation",
     "cluster": "scx.model.{model}.cluster",
-    "consensus": "scx._workflow.consensus",
-    "settings": "scx._write.plain",
-    "categories": "scx._write._categorical",
+    "consensus": "scx._workflow.walk.consensus",
+    "settings": "scx._workflow.write.plain",
+    "categories": "scx._workflow.write._categorical",
 }
 
 
@@ -173,7 +174,9 @@ def test_a_copy_leaves_the_data_as_they_were(method, cells, monkeypatch):
     assert_identical(cells, before)
 
 
-@pytest.mark.parametrize("step", ["sklearn.cluster.KMeans.fit", "scx._workflow.checked", "scx._write.plain"])
+@pytest.mark.parametrize(
+    "step", ["sklearn.cluster.KMeans.fit", "scx._workflow.walk.checked", "scx._workflow.write.plain"]
+)
 @pytest.mark.parametrize("name", ["cluster", "consensus"])
 def test_clustering_alone_leaves_the_data_as_they_were_too(cells, monkeypatch, step, name):
     cells.obsm["X_rep"] = np.random.default_rng(0).normal(size=(60, 3))

@@ -22,7 +22,7 @@ from scipy import sparse
 import scx
 from robustness.identical import assert_identical, frozen
 from robustness.table import SOURCE, said
-from scx._keys import Keys
+from scx._workflow.keys import Keys
 
 N_OBS, N_VARS = 20, 8
 KEY = "key"

@@ -9,7 +9,7 @@ from scipy import sparse
 
 import scx
 from conftest import METHODS
-from scx._checks import check_storage
+from scx._anndata import check_storage
 
 
 @pytest.fixture

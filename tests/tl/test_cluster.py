@@ -171,7 +171,7 @@ def test_number_that_leiden_finds_on_a_sample(monkeypatch):
 
     from sklearn.datasets import make_blobs
 
-    from scx import _algorithms
+    from scx._clustering import algorithms as _algorithms
 
     embedding, truth = make_blobs([900, 450, 150], centers=np.eye(3) * 12, random_state=1)
     small = dataclasses.replace(_algorithms.ALGORITHMS["leiden"], max_cells=300)

@@ -1,7 +1,7 @@
 """How good an embedding or a clustering is."""
 
-from ._clustering_report import clustering_report
-from ._knn_preservation import knn_preservation
-from ._stability import stability
+from scx.metrics._clustering_report import clustering_report
+from scx.metrics._knn_preservation import knn_preservation
+from scx.metrics._stability import stability
 
 __all__ = ["clustering_report", "knn_preservation", "stability"]

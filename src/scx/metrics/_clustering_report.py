@@ -5,7 +5,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scx import _checks
+from scx import _anndata, _checks
 from scx._types import typed
 
 MAX_SILHOUETTE_CELLS = 10_000
@@ -71,13 +71,13 @@ def clustering_report(
     >>> scx.tl.contrastive(adata, n_clusters=10)
     >>> scx.metrics.clustering_report(adata, "bulk_labels", "contrastive", use_rep="X_contrastive")
     """
-    _checks.check_some_cells(adata)
-    _checks.check_not_empty("cluster_keys", cluster_keys)
+    _anndata.check_some_cells(adata)
+    _anndata.check_not_empty("cluster_keys", cluster_keys)
     _checks.check_rng(rng)
     cluster_keys = [cluster_keys] if isinstance(cluster_keys, str) else list(cluster_keys)
-    labels = None if labels_key is None else _checks.check_column(adata, "labels_key", labels_key)
-    clusterings = {key: _checks.check_column(adata, "cluster_keys", key) for key in cluster_keys}
-    embedding = None if use_rep is None else _checks.check_representation(adata, "use_rep", use_rep)
+    labels = None if labels_key is None else _anndata.check_column(adata, "labels_key", labels_key)
+    clusterings = {key: _anndata.check_column(adata, "cluster_keys", key) for key in cluster_keys}
+    embedding = None if use_rep is None else _anndata.check_representation(adata, "use_rep", use_rep)
     chosen = _checks.check_subset(subset, adata.obs_names)
     seed = int(np.random.default_rng(rng).integers(2**31 - 1))
 

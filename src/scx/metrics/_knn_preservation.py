@@ -6,7 +6,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scx import _checks
+from scx import _anndata, _checks
 from scx._types import typed
 
 WORKING_MEMORY = 128
@@ -63,14 +63,14 @@ def knn_preservation(
     >>> adata = sc.datasets.pbmc68k_reduced()
     >>> scx.metrics.knn_preservation(adata, "X_umap", reference="X_pca", k=[10, 100])
     """
-    _checks.check_some_cells(adata, 2)
+    _anndata.check_some_cells(adata, 2)
     _checks.check_rng(rng)
     _checks.check_positive_int("max_cells", max_cells)
-    _checks.check_not_empty("k", k)
+    _anndata.check_not_empty("k", k)
     ks = np.atleast_1d(np.asarray(k))
     for value in ks:
         _checks.check_positive_int("k", value, maximum=adata.n_obs - 1, why=" (the number of other cells)")
-    representations = [_reference(adata, reference), _checks.check_representation(adata, "use_rep", use_rep)]
+    representations = [_reference(adata, reference), _anndata.check_representation(adata, "use_rep", use_rep)]
     n_sample = min(max_cells, adata.n_obs)
     sample = np.sort(np.random.default_rng(rng).choice(adata.n_obs, n_sample, replace=False))
     n_neighbors = int(ks.max())
@@ -88,8 +88,8 @@ def knn_preservation(
 def _reference(adata: AnnData, name: str | None) -> Any:
     """Return the representation whose neighbours are to be kept; raise unless it is there and finite."""
     if name is not None:
-        return _checks.check_representation(adata, "reference", name)
-    _checks.check_in_memory("X", adata.X)
+        return _anndata.check_representation(adata, "reference", name)
+    _anndata.check_in_memory("X", adata.X)
     if adata.X is None or not adata.n_vars:
         msg = "`adata.X` is empty: pass as `reference` an entry of `adata.obsm`."
         raise ValueError(msg)

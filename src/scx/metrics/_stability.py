@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scx import _checks
+from scx import _anndata, _checks
 from scx._types import typed
 
 
@@ -31,9 +31,9 @@ def stability(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
     """
     from sklearn.metrics import adjusted_rand_score
 
-    _checks.check_some_cells(adata)
+    _anndata.check_some_cells(adata)
     keys = _checks.check_several("keys", keys)
-    codes = [pd.factorize(_checks.check_column(adata, "keys", key).to_numpy())[0] for key in keys]
+    codes = [pd.factorize(_anndata.check_column(adata, "keys", key).to_numpy())[0] for key in keys]
     agreement = np.eye(len(keys))
     for i, first in enumerate(codes):
         for j, second in enumerate(codes[:i]):

@@ -1,8 +1,8 @@
 """The models behind ``scx.tl``, with scvi-tools' interface."""
 
-from ._cicl import CICL
-from ._contrastive import Contrastive
-from ._infovae import InfoVAE
-from ._semiaae import SemiAAE
+from scx.model._cicl import CICL
+from scx.model._contrastive import Contrastive
+from scx.model._infovae.model import InfoVAE
+from scx.model._semiaae.model import SemiAAE
 
 __all__ = ["CICL", "Contrastive", "InfoVAE", "SemiAAE"]

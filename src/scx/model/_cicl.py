@@ -14,14 +14,13 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scx._options import Noise, Positive, Range, Rate, Temperature, Weight, Width
-
-from ._base import DeepClusteringModule, Recipe
-from ._losses import cluster_aware, nt_xent, student_t
-from ._networks import TransformerLayer
-from ._normalize import LogNormalize
-from ._pairs import NeighborPairs
-from ._plans import EpochPlan
+from scx._config import Noise, Positive, Range, Rate, Temperature, Weight, Width
+from scx.model._core.losses import cluster_aware, nt_xent, student_t
+from scx.model._core.model import DeepClusteringModule, Recipe
+from scx.model._core.networks import TransformerLayer
+from scx.model._core.normalize import LogNormalize
+from scx.model._core.pairs import NeighborPairs
+from scx.model._core.plan import EpochPlan
 
 MAX_CELLS = 10_000
 """Cells that the centroids of an epoch are computed from, a random sample of more."""

@@ -8,14 +8,13 @@ from scvi.module.base import auto_move_data
 from torch import Tensor
 from torch.nn import functional as F
 
-from scx._options import Positive, Range, Rate, Temperature, Width
-
-from ._base import DeepClusteringModule, Recipe
-from ._losses import nt_xent
-from ._networks import mlp_encoder
-from ._normalize import LogNormalize
-from ._pairs import NeighborPairs
-from ._plans import EpochPlan
+from scx._config import Positive, Range, Rate, Temperature, Width
+from scx.model._core.losses import nt_xent
+from scx.model._core.model import DeepClusteringModule, Recipe
+from scx.model._core.networks import mlp_encoder
+from scx.model._core.normalize import LogNormalize
+from scx.model._core.pairs import NeighborPairs
+from scx.model._core.plan import EpochPlan
 
 
 class ContrastiveModule(DeepClusteringModule):

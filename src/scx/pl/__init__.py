@@ -1,16 +1,16 @@
 """Plots of what the methods write, in the manner of ``scanpy.pl``."""
 
-from ._benchmark import benchmark
-from ._clustering_over_training import clustering_over_training
-from ._confidence import confidence
-from ._confusion import confusion
-from ._embedding import embedding
-from ._flow import flow
-from ._history import history
-from ._knn_preservation import knn_preservation
-from ._layouts import layouts
-from ._n_clusters import n_clusters
-from ._reliability import reliability
+from scx.pl._benchmark import benchmark
+from scx.pl._clustering_over_training import clustering_over_training
+from scx.pl._confidence import confidence
+from scx.pl._confusion import confusion
+from scx.pl._embedding import embedding
+from scx.pl._flow import flow
+from scx.pl._history import history
+from scx.pl._knn_preservation import knn_preservation
+from scx.pl._layouts import layouts
+from scx.pl._n_clusters import n_clusters
+from scx.pl._reliability import reliability
 
 __all__ = [
     "benchmark",

@@ -5,11 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from scx import _checks
+from scx import _anndata
 from scx._docs import document
 from scx._types import typed
-
-from ._figure import (
+from scx.pl._kit.figure import (
     COLORS,
     COLUMN,
     SEQUENTIAL,
@@ -104,7 +103,7 @@ def benchmark(
         raise ValueError(msg)
     for name in ("method_key", "dataset_key"):
         column = columns[name]
-        _checks.check_categories(name, column, f"results[{column!r}]", results[column])
+        _anndata.check_categories(name, column, f"results[{column!r}]", results[column])
     if not (results[[method_key, dataset_key]].notna().all(axis=1) & ~np.isnan(scores)).any():
         msg = f"No row of `results` has a score, a `{method_key=}` and a `{dataset_key=}`. Fill in what is missing."
         raise ValueError(msg)

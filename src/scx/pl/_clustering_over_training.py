@@ -10,12 +10,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scanpy.plotting.palettes import default_20, default_102
 
-from scx import _checks, metrics
+from scx import _anndata, _checks, metrics
 from scx._docs import document
-from scx._keys import Keys
 from scx._types import typed
-
-from ._figure import (
+from scx._workflow.keys import Keys
+from scx.pl._kit.figure import (
     COLUMN,
     TINY,
     Drawn,
@@ -34,7 +33,7 @@ from ._figure import (
     read_record,
     styles,
 )
-from ._scatter import MIN_UMAP_CELLS, check_options, check_seed, draw_cells, passing_on, umap
+from scx.pl._kit.scatter import MIN_UMAP_CELLS, check_options, check_seed, draw_cells, passing_on, umap
 
 PANEL = 1.3
 """Width and height of a panel in inches."""
@@ -100,7 +99,7 @@ def clustering_over_training(
     """
     check_seed(rng)
     _checks.check_positive_int("max_cells", max_cells, minimum=MIN_UMAP_CELLS)
-    _checks.check_some_cells(adata, MIN_UMAP_CELLS)
+    _anndata.check_some_cells(adata, MIN_UMAP_CELLS)
     check_options(adata, kwargs, every_cell=False)
     kept, codes, embeddings = _read_snapshots(adata, key)
     for epoch in kept if epochs is None else epochs:

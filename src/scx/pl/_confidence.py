@@ -4,13 +4,12 @@ import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scx import _checks
+from scx import _anndata
 from scx._docs import document
-from scx._keys import Keys
 from scx._types import typed
-
-from ._embedding import HEIGHT
-from ._figure import (
+from scx._workflow.keys import Keys
+from scx.pl._embedding import HEIGHT
+from scx.pl._kit.figure import (
     COLUMN,
     Drawn,
     finish,
@@ -26,7 +25,7 @@ from ._figure import (
     size_of,
     text_width,
 )
-from ._scatter import check_options, check_seed, draw_cells, find_layout, passing_on
+from scx.pl._kit.scatter import check_options, check_seed, draw_cells, find_layout, passing_on
 
 
 @document
@@ -88,7 +87,7 @@ def confidence(
         raise ValueError(msg)
     check_seed(rng)
     check_options(adata, kwargs, every_cell=False)
-    values = _checks.check_share(adata, "key", keys.confidence)
+    values = _anndata.check_share(adata, "key", keys.confidence)
     layout = None
     if on_embedding and (basis is not None or keys.embedding in adata.obsm):
         layout = find_layout(adata, keys.embedding, basis=basis, rng=rng)

@@ -7,8 +7,7 @@ from matplotlib.colors import Colormap
 
 from scx._docs import document
 from scx._types import typed
-
-from ._figure import (
+from scx.pl._kit.figure import (
     COLUMN,
     SEQUENTIAL,
     Drawn,

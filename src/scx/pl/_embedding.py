@@ -7,11 +7,10 @@ from matplotlib.axes import Axes
 
 from scx import _checks
 from scx._docs import document
-from scx._keys import Keys
 from scx._types import typed
-
-from ._figure import COLUMN, Drawn, finish, make_panels, match_colors, plot, read_embedding, size_of
-from ._scatter import (
+from scx._workflow.keys import Keys
+from scx.pl._kit.figure import COLUMN, Drawn, finish, make_panels, match_colors, plot, read_embedding, size_of
+from scx.pl._kit.scatter import (
     check_colors,
     check_legend_loc,
     check_options,

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from scx import _checks
 from scx._docs import document
 from scx._types import typed
-
-from ._figure import (
+from scx.pl._kit.figure import (
     COLUMN,
     SMALL,
     TINY,

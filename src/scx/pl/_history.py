@@ -7,8 +7,7 @@ from matplotlib.axes import Axes
 from scx import _checks
 from scx._docs import document
 from scx._types import typed
-
-from ._figure import COLORS, COLUMN, TINY, Drawn, finish, label, make_panels, plain, plot, read_record
+from scx.pl._kit.figure import COLORS, COLUMN, TINY, Drawn, finish, label, make_panels, plain, plot, read_record
 
 SHADES = ("0.93", "0.82")
 """Greys of phases, in turn."""

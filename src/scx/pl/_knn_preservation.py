@@ -5,11 +5,10 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from scx import _checks, metrics
+from scx import _anndata, _checks, metrics
 from scx._docs import document
 from scx._types import typed
-
-from ._figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, plot, styles
+from scx.pl._kit.figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, plot, styles
 
 
 @document
@@ -61,7 +60,7 @@ def knn_preservation(
     >>> adata = sc.datasets.pbmc68k_reduced()
     >>> scx.pl.knn_preservation(adata, ["X_pca", "X_umap"])
     """
-    _checks.check_some_cells(adata, 2)
+    _anndata.check_some_cells(adata, 2)
     _checks.check_rng(rng)
     if isinstance(use_reps, Mapping):
         runs = {name: [reps] if isinstance(reps, str) else list(reps) for name, reps in use_reps.items()}
@@ -71,7 +70,7 @@ def knn_preservation(
         msg = f"`use_reps` has no embedding under {next(name for name, reps in runs.items() if not reps)!r}. Name one, or leave it out."
         raise ValueError(msg)
     for name in [rep for reps in runs.values() for rep in reps]:
-        _checks.check_representation(adata, "use_reps", name)
+        _anndata.check_representation(adata, "use_reps", name)
     if k is None:
         most = adata.n_obs // 2
         ks = np.unique(np.geomspace(min(10, most), most, 10).astype(int))

@@ -4,12 +4,11 @@ from typing import Any
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scx import _checks
+from scx import _anndata
 from scx._docs import document
 from scx._types import typed
-
-from ._figure import COLUMN, Drawn, finish, legend_of, make_panels, plot, read_colors
-from ._scatter import (
+from scx.pl._kit.figure import COLUMN, Drawn, finish, legend_of, make_panels, plot, read_colors
+from scx.pl._kit.scatter import (
     check_colors,
     check_legend_loc,
     check_options,
@@ -85,7 +84,7 @@ def layouts(
     check_seed(rng)
     check_colors(adata, [color])
     for name in [rep for reps in rows.values() for rep in reps]:
-        _checks.check_representation(adata, "use_reps", name)
+        _anndata.check_representation(adata, "use_reps", name)
     n_cols = max(map(len, rows.values()))
     height = (PANEL + 0.1) * len(rows)
     loc = kwargs.pop("legend_loc", None)

@@ -4,12 +4,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from scx import _checks
+from scx._clustering.n_clusters import TOLERANCE
 from scx._docs import document
-from scx._keys import Keys
-from scx._n_clusters import TOLERANCE
 from scx._types import typed
-
-from ._figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, plot, read_record, styles
+from scx._workflow.keys import Keys
+from scx.pl._kit.figure import COLUMN, Drawn, finish, label, legend_below, make_panels, plain, plot, read_record, styles
 
 
 @document

@@ -4,12 +4,11 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from scx import _checks
+from scx import _anndata, _checks
 from scx._docs import document
-from scx._keys import Keys
 from scx._types import typed
-
-from ._figure import (
+from scx._workflow.keys import Keys
+from scx.pl._kit.figure import (
     COLORS,
     COLUMN,
     Drawn,
@@ -135,7 +134,7 @@ def _calibration(
                 f"`{method_of(key) if key == 'semiaae' else f'scx.tl.semiaae(adata, labels_key, key_added={key!r})'}`."
             )
             raise ValueError(msg)
-    sure = _checks.check_share(adata, "key", keys.confidence)
+    sure = _anndata.check_share(adata, "key", keys.confidence)
     predicted = adata.obs[keys.prediction].astype(object)
     counted = _checks.check_subset(subset, adata.obs_names) & labels.notna().to_numpy() & predicted.notna().to_numpy()
     counted &= np.isfinite(sure)

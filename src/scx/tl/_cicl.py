@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scx._compat import MASK_VAR_DEFAULT
 from scx._docs import document
 from scx._types import typed
-from scx._workflow import fit_and_annotate
+from scx._workflow.walk import fit_and_annotate
 
 
 @document
@@ -39,8 +39,8 @@ def cicl(
     """Embed and cluster cells by cluster-aware iterative contrastive learning :cite:p:`Jiang2023`.
 
     A Transformer encoder sees two views of every cell, and learns to tell which views belong to one cell (NT-Xent loss,
-    :func:`scx.model._losses.nt_xent`) and, at a small weight, to one cluster of the embedding as it stands
-    (:func:`scx.model._losses.cluster_aware`). Clusters are found anew as the embedding changes; KMeans for as many of
+    :func:`scx.model._core.losses.nt_xent`) and, at a small weight, to one cluster of the embedding as it stands
+    (:func:`scx.model._core.losses.cluster_aware`). Clusters are found anew as the embedding changes; KMeans for as many of
     them as `n_clusters`, or 20 where it is None. The embedding is then clustered.
 
     Parameters

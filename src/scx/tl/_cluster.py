@@ -2,7 +2,7 @@ import numpy as np
 from anndata import AnnData
 
 from scx._types import typed
-from scx._workflow import cluster_and_annotate
+from scx._workflow.walk import cluster_and_annotate
 
 
 @typed

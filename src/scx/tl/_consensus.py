@@ -4,7 +4,7 @@ import numpy as np
 from anndata import AnnData
 
 from scx._types import typed
-from scx._workflow import agree_and_annotate
+from scx._workflow.walk import agree_and_annotate
 
 
 @typed

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scx._compat import MASK_VAR_DEFAULT
 from scx._docs import document
 from scx._types import typed
-from scx._workflow import fit_and_annotate
+from scx._workflow.walk import fit_and_annotate
 
 
 @document

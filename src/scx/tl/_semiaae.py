@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scx._compat import MASK_VAR_DEFAULT
 from scx._docs import document
 from scx._types import typed
-from scx._workflow import fit_and_annotate
+from scx._workflow.walk import fit_and_annotate
 
 
 @document
@@ -45,7 +45,7 @@ def semiaae(
     embedding, which is clustered.
 
     In ``recipe="default"`` the head learns from a teacher: before training, the type of every cell is estimated by label
-    spreading over the graph of neighbours and by logistic regression, see :func:`scx.model._guidance.guide`. This teacher, which
+    spreading over the graph of neighbours and by logistic regression, see :func:`scx.model._semiaae.guidance.guide`. This teacher, which
     the article does not have, is what makes the predictions good. With it, likelihood and discriminator change the predicted
     types by less than the spread between seeds; they shape the embedding. ``recipe="paper"`` has no teacher.
 

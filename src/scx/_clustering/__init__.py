@@ -1,0 +1,1 @@
+"""Arrays and labels in, arrays and labels out."""

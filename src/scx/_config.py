@@ -1,0 +1,136 @@
+"""What an option of a model may be: the annotations of the signature that takes it say so, and one function checks them.
+
+An option is a number in a range, True or False, one of several words, a sequence of these, or None where that is allowed:
+``Annotated[float, Range(0, 1)]``, ``bool``, ``Literal["adam", "adadelta"]``, ``Sequence[Width]``, ``tuple[Width, Width]``,
+``Width | None``.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from scx._checks import check_arguments, check_choice, shown
+from scx._types import check_type
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`; with `above` or `below`, without the bound itself."""
+
+    low: float
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        above = value > self.low if self.above else value >= self.low
+        below = value < self.high if self.below else value <= self.high
+        return above and below and value < math.inf  # NaN is neither
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.above else 'at least'} {self.low:,.10g}"
+        high = f"{'below' if self.below else 'at most'} {self.high:,.10g}"
+        return low if self.high == math.inf else f"{low} and {high}"
+
+
+Count = Annotated[int, Range(1, 1_000_000)]
+"""A number of things of which there must be one."""
+Width = Annotated[int, Range(1, 100_000)]
+"""Units of a layer; more are a slip, and would fill the memory."""
+Share = Annotated[float, Range(0, 1)]
+"""A part of a whole."""
+Rate = Annotated[float, Range(0, 1, below=True)]
+"""Probability with which something is left out; some must be left."""
+Weight = Annotated[float, Range(0, 1e6)]
+"""Weight of a loss."""
+Positive = Annotated[float, Range(0, 1e6, above=True)]
+"""A scale."""
+Noise = Annotated[float, Range(0, 100)]
+"""Size of a perturbation of z-scores."""
+Temperature = Annotated[float, Range(0.001, 100)]
+"""Divides similarities; outside this range, exponentials overflow or all pairs look alike."""
+LearningRate = Annotated[float, Range(0, 10, above=True)]
+"""Steps beyond the largest of these diverge in every optimiser here."""
+
+
+def options_of(function: Callable) -> dict[str, Any]:
+    """Return the annotation of each keyword-only parameter; of a class that passes ``**kwargs`` on, its parents' too."""
+    found: dict[str, Any] = {}
+    for step in function.__mro__ if isinstance(function, type) else (function,):
+        init = step.__dict__.get("__init__") if isinstance(step, type) else step
+        if init is None:
+            continue
+        parameters = signature(init).parameters.values()
+        hints = get_type_hints(init, include_extras=True)
+        found = {p.name: hints[p.name] for p in parameters if p.kind is Parameter.KEYWORD_ONLY} | found
+        if not any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+            break
+    return found
+
+
+def check_options(name: str, options: Any, function: Callable, known: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return `options` as plain Python values; raise unless they are keyword arguments that `function` can use.
+
+    Parameters
+    ----------
+    name
+        Argument that holds them, for messages; empty where each was passed by itself.
+    options
+        Mapping of names to values, or None for none.
+    function
+        Function or class whose keyword-only parameters say what is allowed.
+    known
+        Names that may be given; None for all.
+    """
+    annotations = options_of(function)
+    check_arguments(name, options, annotations if known is None else known)
+    return {
+        option: check_option(f"{name}[{option!r}]" if name else option, value, annotations[option])
+        for option, value in (options or {}).items()
+    }
+
+
+def check_option(name: str, value: Any, annotation: Any) -> Any:
+    """Return a value as the plain Python value that it stands for; raise unless `annotation` allows it."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        (inner,) = (part for part in get_args(annotation) if part is not NoneType)
+        return None if value is None else check_option(name, value, inner)
+    if origin is Literal:
+        check_choice(name, value, get_args(annotation))
+        return str(value)
+    if annotation is bool:
+        check_type(name, value, bool)
+        return bool(value)
+    if origin is Annotated:
+        kind, allowed = get_args(annotation)
+        return _number(name, value, kind, allowed)
+    return _sequence(name, value, annotation)
+
+
+def _number(name: str, value: Any, kind: type, allowed: Range) -> Any:
+    check_type(name, value, kind)
+    if value not in allowed:
+        msg = f"`{name}` must be {'a whole number' if kind is int else 'a number'}, {allowed}; got {shown(value)}."
+        raise ValueError(msg)
+    return kind(value)
+
+
+def _sequence(name: str, value: Any, annotation: Any) -> tuple[Any, ...]:
+    """Check ``Sequence[X]``, of which there must be one, and ``tuple[X, X]``."""
+    parts = get_args(annotation)
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not is_sequence and not (isinstance(value, np.ndarray) and value.ndim == 1):
+        msg = f"`{name}` must be a list, such as [128, 64]; got {shown(value)}."
+        raise TypeError(msg)
+    fixed = get_origin(annotation) is tuple
+    if len(value) != len(parts) if fixed else len(value) == 0:
+        msg = f"`{name}` must have {f'{len(parts)} entries' if fixed else 'at least one entry'}, got {shown(value)}."
+        raise ValueError(msg)
+    annotations = parts if fixed else parts * len(value)
+    return tuple(check_option(f"{name}[{i}]", *pair) for i, pair in enumerate(zip(value, annotations, strict=True)))

@@ -1,0 +1,1 @@
+"""The walk of a call: all that touches a user's AnnData."""

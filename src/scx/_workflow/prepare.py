@@ -1,0 +1,102 @@
+"""From the user's AnnData to the light working AnnData that models are trained on."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+from scipy import sparse
+
+from scx import _anndata, _checks
+from scx._compat import MASK_VAR_DEFAULT
+from scx._matrix import log_normalized
+from scx._workflow.keys import SIZE_FACTOR
+
+
+def prepare(
+    counts: sparse.csr_matrix,
+    adata: AnnData,
+    *,
+    mask_var: NDArray[np.bool_] | str | None,
+    n_top_genes: int,
+    min_cells: int | float,
+) -> AnnData:
+    """Build the working AnnData: counts of the selected genes, and the size factors over all of them.
+
+    Parameters
+    ----------
+    counts
+        Counts of all genes, cells × genes, from :func:`read_counts`.
+    adata
+        The user's AnnData; only its names and the column `mask_var` are read.
+    mask_var
+        Genes to use, resolved by :func:`resolve_mask_var`; None selects by variability.
+    n_top_genes
+        Number of highly variable genes where `mask_var` is None; fewer genes than that are all used.
+    min_cells
+        Genes with counts in fewer cells are dropped before anything else; a fraction is one of the cells.
+
+    Returns
+    -------
+    AnnData of cells × selected genes. ``X`` is the matrix `counts` itself where every gene is selected;
+    ``obs["_scx_size_factor"]`` holds the total count of each cell.
+    """
+    if isinstance(min_cells, float):
+        min_cells = math.ceil(min_cells * counts.shape[0])
+    kept = counts.getnnz(axis=0) >= min_cells
+    totals = np.asarray(counts @ kept.astype(np.float32), dtype=np.float64)
+    mask = kept & (mask_var if mask_var is not None else True)
+    if mask_var is None and mask.sum() > n_top_genes:
+        mask[mask] = _highly_variable(counts[:, mask], totals, n_top_genes)
+    if mask.sum() < _anndata.MIN_GENES:
+        msg = (
+            f"Only {mask.sum()} of the selected genes have counts in at least {min_cells} cells; training needs "
+            f"{_anndata.MIN_GENES}. Select more genes with `mask_var` or `n_top_genes`."
+        )
+        raise ValueError(msg)
+    return AnnData(
+        X=counts if mask.all() else counts[:, mask],
+        obs=pd.DataFrame({SIZE_FACTOR: totals}, index=adata.obs_names),
+        var=pd.DataFrame(index=adata.var_names[mask]),
+    )
+
+
+def resolve_mask_var(
+    adata: AnnData, mask_var: Any, n_top_genes: int | None, *, use_flagged: bool
+) -> NDArray[np.bool_] | None:
+    """Turn the argument `mask_var` into a mask over genes, or None where highly variable genes are to be selected.
+
+    The default means ``adata.var["highly_variable"]`` if there is one, unless the call asks for a number of genes or the
+    recipe prescribes its own selection (`use_flagged` false). An explicit None means all genes, as in :func:`scanpy.pp.pca`.
+    """
+    if mask_var is MASK_VAR_DEFAULT:
+        if n_top_genes is not None or not use_flagged or "highly_variable" not in adata.var:
+            return None
+        mask_var = "highly_variable"
+    elif n_top_genes is not None:
+        msg = "Pass either `mask_var` or `n_top_genes`: the first names the genes to use, the second has them selected."
+        raise ValueError(msg)
+    if mask_var is None:
+        return np.ones(adata.n_vars, dtype=bool)
+    name = f"`mask_var` ({mask_var!r})" if isinstance(mask_var, str) else "`mask_var`"
+    if isinstance(mask_var, str):
+        if mask_var not in adata.var:
+            booleans = [column for column in adata.var if adata.var[column].dtype == bool]
+            msg = f"Unknown `mask_var`: {mask_var!r}. Columns of `adata.var` that can be one: {booleans}."
+            raise ValueError(msg)
+        mask_var = adata.var[mask_var]
+    return _checks.check_mask(name, mask_var, adata.var_names, "gene")
+
+
+def _highly_variable(counts: sparse.csr_matrix, size_factors: NDArray, n_top_genes: int) -> NDArray[np.bool_]:
+    """Select genes by their normalised dispersion, scanpy's default way; of genes of one rank, the first."""
+    import scanpy as sc
+
+    logged = AnnData(log_normalized(counts, size_factors), uns={"log1p": {}})
+    genes = sc.pp.highly_variable_genes(logged, n_top_genes=n_top_genes, inplace=False)
+    dispersion = genes["dispersions_norm"].to_numpy()
+    mask = np.zeros(len(dispersion), dtype=bool)
+    mask[np.argsort(np.where(np.isnan(dispersion), np.inf, -dispersion), kind="stable")[:n_top_genes]] = True
+    return mask

@@ -1,0 +1,119 @@
+"""Training plans: only the schedule, no mathematics of a method."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from scx._config import Count, LearningRate, Share
+from scx.model._core.model import DeepClusteringModule
+from scx.model._core.training import Diverged, are_finite
+
+
+class EpochPlan(pl.LightningModule):
+    """Adam over all steps, one log per epoch.
+
+    The plan returns the loss and keeps detached running sums; scvi-tools' own plan spends more time on metrics and logging
+    at every step than small networks need for their gradients.
+
+    Parameters
+    ----------
+    module
+        Its :meth:`~scx.model._core.model.DeepClusteringModule.loss` is minimised.
+    lr
+        Learning rate, at the start where a schedule lowers it.
+    weight_decay
+        L2 penalty of Adam.
+    schedule
+        ``"constant"``, or ``"cosine"`` from `lr` to 0.
+    schedule_epochs
+        Epochs after which the cosine reaches 0; None for the epochs that are trained.
+    """
+
+    steps_itself: ClassVar[bool] = False
+    """Whether the plan, and not Lightning, steps its optimisers."""
+
+    def __init__(
+        self,
+        module: DeepClusteringModule,
+        *,
+        lr: LearningRate,
+        weight_decay: Share = 0.0,
+        schedule: Literal["constant", "cosine"] = "constant",
+        schedule_epochs: Count | None = None,
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.schedule_epochs = schedule_epochs
+        self._sums: dict[str, Tensor] = {}
+        self._n_steps: Counter[str] = Counter()
+
+    def configure_optimizers(self) -> Any:
+        """Adam, and the schedule of its learning rate step by step."""
+        # the schedule gives the rate itself, a factor of 1
+        optimizer = torch.optim.Adam(self.module.parameters(), lr=1.0, weight_decay=self.weight_decay)
+        n_steps = self.trainer.estimated_stepping_batches
+        if self.schedule_epochs is not None:
+            n_steps = n_steps * self.schedule_epochs / self.trainer.max_epochs
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step / n_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """Learning rates by the name of their argument."""
+        return {name: value for name, value in vars(self).items() if name == "lr" or name.endswith("_lr")}
+
+    def phases(self) -> dict[str, tuple[int, float]]:
+        """Return, by name, the first epoch of each phase of training, counted from 0, and its learning rate.
+
+        A phase may be without epochs: it begins where the next does, or at the number of epochs.
+        """
+        return {"training": (0, self.lr)}
+
+    def phase_starts(self) -> dict[str, int]:
+        """Return the first epoch, counted from 1, of each phase with epochs; nothing where there is but one."""
+        starts = {name: first + 1 for name, first, _, _ in self._phases()}
+        return starts if len(starts) > 1 else {}
+
+    def _phases(self) -> list[tuple[str, int, int, float]]:
+        """Return name, first epoch, the epoch after the last, and learning rate of each phase with epochs."""
+        phases = self.phases()
+        ends = [*[first for first, _ in phases.values()][1:], self.trainer.max_epochs]
+        every = zip(phases.items(), ends, strict=True)
+        return [(name, first, end, lr) for (name, (first, lr)), end in every if first < end]
+
+    def _rate(self, progress: float) -> float:
+        """Return the learning rate when a part `progress` of the steps is done; the schedule starts anew in every phase."""
+        n_epochs = self.trainer.max_epochs
+        _, first, end, lr = next(
+            (phase for phase in self._phases() if progress < phase[2] / n_epochs), self._phases()[-1]
+        )
+        done = (progress * n_epochs - first) / (end - first)
+        return lr * (1 + math.cos(math.pi * min(done, 1))) / 2 if self.schedule == "cosine" else lr
+
+    def training_step(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the loss of a batch, and add every part of it to the sums of the epoch."""
+        losses = self.module.loss(batch)
+        self._add(losses)
+        return losses["loss"]
+
+    def _add(self, losses: Mapping[str, Tensor]) -> None:
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach()
+            self._n_steps[name] += 1
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean of every loss over the batches of the epoch that had it; raise if training diverged."""
+        means = {name: total / self._n_steps[name] for name, total in self._sums.items()}
+        if not are_finite([*means.values(), *self.module.parameters()]):
+            raise Diverged(f"epoch {self.current_epoch + 1} ended with NaN or infinite values", self.learning_rates)
+        self.log_dict(means, prog_bar=True)
+        self._sums.clear()
+        self._n_steps.clear()

@@ -1,0 +1,1 @@
+"""ScInfoVAE: Pan, Long & Pan, BioData Mining 16:17 (2023)."""

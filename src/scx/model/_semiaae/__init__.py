@@ -1,0 +1,1 @@
+"""scSemiAAE: Wang, Wang, Zhao et al., BMC Bioinformatics 24:217 (2023)."""

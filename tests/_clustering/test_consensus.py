@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics.cluster import contingency_matrix
+
+from scx._clustering.consensus import _settle, agreement, consensus
+
+
+def noisy(truth, share, rng):
+    """Give a share of the cells another cluster at random."""
+    labels = truth.copy()
+    moved = rng.random(len(truth)) < share
+    labels[moved] = rng.integers(0, truth.max() + 1, moved.sum())
+    return labels
+
+
+@pytest.fixture
+def truth():
+    return np.repeat(np.arange(5), [200, 120, 80, 60, 40])
+
+
+def test_is_better_than_each(truth):
+    rng = np.random.default_rng(0)
+    labellings = [noisy(truth, 0.3, rng) for _ in range(7)]
+    found = consensus(labellings, 5, 0)
+    assert adjusted_rand_score(truth, found.labels) > 0.95
+    assert max(adjusted_rand_score(truth, labels) for labels in labellings) < 0.75
+    wrong = found.labels != truth  # both numbered by size
+    assert found.agreement[wrong].mean() < found.agreement[~wrong].mean()
+
+
+def test_most_labellings_have_each_cell_where_it_is(truth):
+    """No cell would move: matched one to one with the consensus, no other of its clusters has more votes of the labellings."""
+    rng = np.random.default_rng(3)
+    labellings = [noisy(truth, 0.4, rng) for _ in range(5)]
+    found = consensus(labellings, 5, 0).labels
+    votes = np.zeros((len(truth), 5))
+    for labels in labellings:
+        _, partner = linear_sum_assignment(-contingency_matrix(labels, found))
+        votes[np.arange(len(truth)), partner[labels]] += 1
+    assert (votes[np.arange(len(truth)), found] == votes.max(axis=1)).all()
+
+
+def test_labellings_with_different_numbers_of_clusters(truth):
+    halved = np.where(np.arange(len(truth)) % 2, truth, truth + 5)  # each cluster in two
+    merged = np.minimum(truth, 2)
+    assert adjusted_rand_score(truth, consensus([truth, halved, merged, truth], 5, 0).labels) == 1
+
+
+def test_starts_from_kmeans_on_the_indicator_of_all_cells(truth):
+    rng = np.random.default_rng(1)
+    labellings = [noisy(truth, 0.2, rng) for _ in range(4)]
+    indicator = np.hstack([np.eye(5)[labels] for labels in labellings])
+    reference = KMeans(5, n_init=10, random_state=0).fit(indicator)
+    found = consensus(labellings, 5, 0)
+    inertia = sum(
+        ((indicator[found.labels == k] - indicator[found.labels == k].mean(axis=0)) ** 2).sum() for k in range(5)
+    )
+    assert inertia == pytest.approx(reference.inertia_, rel=0.02)
+
+
+def test_of_equal_labellings_is_that_labelling(truth):
+    found = consensus([truth, (truth + 2) % 5], None, 0)
+    assert adjusted_rand_score(truth, found.labels) == 1
+    assert (found.agreement == 1).all()
+    assert found.info["n_clusters"] == {"chosen": 5, "reason": "median over the labellings"}
+
+
+def test_more_clusters_than_distinct_patterns(truth):
+    assert consensus([truth, truth], 8, 0).n_clusters == 5
+
+
+@given(names=st.permutations(range(4)), order=st.randoms(use_true_random=False), seed=st.integers(0, 30))
+def test_names_of_clusters_and_order_of_cells_do_not_matter(names, order, seed):
+    rng = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(4), 15)
+    labellings = [noisy(truth, 0.05, rng) for _ in range(3)]
+    cells = list(range(60))
+    order.shuffle(cells)
+    first = consensus(labellings, 4, 0)
+    second = consensus([np.array(names)[labels][cells] for labels in labellings], 4, 0)
+    assert adjusted_rand_score(first.labels[cells], second.labels) > 0.9
+    assert agreement(first.labels, labellings)[cells] == pytest.approx(
+        agreement(first.labels[cells], [x[cells] for x in labellings])
+    )
+
+
+def test_agreement_counts_the_cells_put_together():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 40)
+    labellings = [rng.integers(0, k, 40) for k in (2, 4)]
+    labellings = [np.unique(codes, return_inverse=True)[1] for codes in labellings]
+    for cell in (0, 7, 39):
+        shares = [np.mean(labels[codes == codes[cell]] == labels[cell]) for codes in labellings]
+        assert agreement(labels, labellings)[cell] == pytest.approx(np.mean(shares))
+
+
+def test_says_how_far_each_labelling_agrees_and_seed_repeats(truth):
+    rng = np.random.default_rng(5)
+    labellings = [noisy(truth, share, rng) for share in (0.1, 0.6, 0.3)]
+    found = consensus(labellings, 5, 0)
+    assert found.info["cluster"] == "consensus"
+    assert found.info["n_clusters"]["reason"] == "given"
+    expected = [agreement(found.labels, [labels]).mean() for labels in labellings]
+    np.testing.assert_allclose(found.info["agreement"], expected)
+    assert found.info["agreement"].argsort().tolist() == [1, 2, 0]
+    assert found.agreement.dtype == np.float32
+    np.testing.assert_array_equal(consensus(labellings, 5, 0).labels, found.labels)
+
+
+def test_two_of_three_labellings_move_cells_and_one_of_two_does_not():
+    """The first two rows stand for most cells; the third begins in cluster 0, and 2 of 3 labellings put it to 1."""
+    rows = np.array([[0, 0, 0], [1, 1, 1], [0, 1, 1]])
+    n_cells = np.array([50, 50, 3])
+    assert _settle(np.array([0, 1, 0]), rows, n_cells).tolist() == [0, 1, 1]
+    for begin in (0, 1):
+        assert _settle(np.array([0, 1, begin]), rows[:, :2], n_cells).tolist() == [0, 1, begin]
