@@ -31,7 +31,7 @@ from sklearn.metrics.cluster import contingency_matrix
 
 import scx
 from demo import methods
-from scx._clustering.partition import cluster
+from scx._clustering.fit import fit_partition
 from scx._rng import global_seed
 from scx.model._core.plan import EpochPlan
 
@@ -138,7 +138,7 @@ def run(arm: str, dataset: str, seed: int, folder: Path) -> Run:
         if arm in BASELINES:
             embed, algorithm = BASELINES[arm]
             embedding = embed(adata, seed)
-            found = cluster(embedding, n_clusters, algorithm, seed)
+            found = fit_partition(embedding, n_clusters, algorithm, seed)
             labels, confidence = found.labels, found.confidence
         else:
             annotated = train(arm, adata, n_clusters, seed)

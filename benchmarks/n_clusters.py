@@ -14,8 +14,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from clustering import SIMULATED, arguments, parse, run
+from scx._clustering.fit import fit_partition
 from scx._clustering.n_clusters import choose_n_clusters
-from scx._clustering.partition import cluster
 
 LARGEST = 30
 """Largest number of clusters that the gap statistic and the silhouette try."""
@@ -99,7 +99,7 @@ def main() -> None:
                 chosen = choose(runs[arm].embedding, seed)
                 seconds = time.process_time() - start
                 # every rule's number is judged by the same clustering
-                ari = adjusted_rand_score(own.truth, cluster(own.embedding, chosen, "kmeans", seed).labels)
+                ari = adjusted_rand_score(own.truth, fit_partition(own.embedding, chosen, "kmeans", seed).labels)
                 rows.append((dataset, seed, rule, k, chosen, (chosen - k) / k, ari, ari - at_k, seconds))
                 print(*(f"{v:.3f}" if isinstance(v, float) else v for v in rows[-1]), flush=True)
     columns = ["dataset", "seed", "rule", "k", "chosen", "error", "ARI", "ARI - ARI at k", "seconds"]

@@ -16,8 +16,9 @@ import numpy as np
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
+from scx._clustering.algorithms import ALGORITHMS
+from scx._clustering.fit import fit_partition
 from scx._clustering.n_clusters import choose_n_clusters
-from scx._clustering.partition import METHODS, cluster
 
 N_GROUPS = 20
 
@@ -29,16 +30,18 @@ def held() -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=[*METHODS, "choose"])
+    parser.add_argument("what", nargs="?", choices=[*ALGORITHMS, "choose"])
     parser.add_argument("--n-cells", type=int, default=1_000_000)
     parser.add_argument("--n-dims", type=int, default=32)
     args = parser.parse_args()
     if args.what is None:
-        for what in [*METHODS, "choose"]:
+        for what in [*ALGORITHMS, "choose"]:
             subprocess.run([sys.executable, __file__, what, *sys.argv[1:]], check=True)
         return
     small = make_blobs(2000, args.n_dims, centers=N_GROUPS, random_state=0)[0].astype(np.float32)
-    run = {"choose": lambda x: choose_n_clusters(x, 0)}.get(args.what, lambda x: cluster(x, N_GROUPS, args.what, 0))
+    run = {"choose": lambda x: choose_n_clusters(x, 0)}.get(
+        args.what, lambda x: fit_partition(x, N_GROUPS, args.what, 0)
+    )
     run(small)  # imports are not charged
     rng = np.random.default_rng(0)
     centers = 1.2 * rng.standard_normal((N_GROUPS, args.n_dims), dtype=np.float32)

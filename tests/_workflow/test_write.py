@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import scx
 from robustness.identical import assert_identical, frozen
-from scx._clustering.partition import Clustering, Prediction
+from scx._clustering.types import Partition, Prediction
 from scx._workflow.keys import Keys
 from scx._workflow.write import plain, write
 
@@ -69,7 +69,7 @@ def test_takes_a_name_that_files_can_hold(adata, tmp_path, form, key):
 
 def test_a_second_run_removes_what_its_record_lists_and_nothing_else(adata):
     labels = np.arange(adata.n_obs) % 2
-    rich = Clustering(
+    rich = Partition(
         labels,
         confidence=np.ones(adata.n_obs, dtype=np.float32),
         agreement=np.ones(adata.n_obs, dtype=np.float32),
@@ -79,16 +79,16 @@ def test_a_second_run_removes_what_its_record_lists_and_nothing_else(adata):
     snapshots = {1: (adata.obsm["X_rep"], labels)}
     keys = Keys("mine")
     before = frozen(adata)
-    write(adata, keys, clustering=rich, record={}, embedding=adata.obsm["X_rep"], snapshots=snapshots)
+    write(adata, keys, partition=rich, record={}, embedding=adata.obsm["X_rep"], snapshots=snapshots)
     assert {f"{where}/{name}" for where, name in keys.everything} == {
         f"{where}/{name}" for where, names in adata.uns["mine"]["fields"].items() for name in names
     } | {"uns/mine"}
-    plain_one = Clustering(labels, confidence=np.ones(adata.n_obs, dtype=np.float32), info=rich.info)
-    write(adata, keys, clustering=plain_one, record={})
+    plain_one = Partition(labels, confidence=np.ones(adata.n_obs, dtype=np.float32), info=rich.info)
+    write(adata, keys, partition=plain_one, record={})
     assert_identical(adata, before, ignore=keys.written(confidence=True, embedding=True))
     assert "X_mine" in adata.obsm  # an embedding is not lost when its clusters are found anew
     adata.obs["mine_agreement"] = 1.0  # a user's own
-    write(adata, keys, clustering=plain_one, record={})
+    write(adata, keys, partition=plain_one, record={})
     assert (adata.obs["mine_agreement"] == 1.0).all()
     assert set(adata.uns["mine"]["fields"]["obs"]) == {"mine", "mine_confidence"}
     assert set(adata.uns["mine"]["fields"]["obsm"]) == {"X_mine"}

@@ -175,7 +175,7 @@ def test_a_copy_leaves_the_data_as_they_were(method, cells, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "step", ["sklearn.cluster.KMeans.fit", "scx._workflow.walk.checked", "scx._workflow.write.plain"]
+    "step", ["sklearn.cluster.KMeans.fit", "scx._workflow.walk.check_partition", "scx._workflow.write.plain"]
 )
 @pytest.mark.parametrize("name", ["cluster", "consensus"])
 def test_clustering_alone_leaves_the_data_as_they_were_too(cells, monkeypatch, step, name):

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scx._clustering.algorithms import N_STARTS
-from scx._clustering.n_clusters import given
-from scx._clustering.partition import Clustering, ordered_by_size
+from scx._clustering.n_clusters import fixed_n_clusters
+from scx._clustering.naming import ordered_by_size
+from scx._clustering.types import Partition
 from scx._rng import exclusively
 
 MAX_ROUNDS = 100
@@ -16,7 +17,7 @@ MAX_ROUNDS = 100
 
 
 @exclusively
-def consensus(labellings: Sequence[NDArray[np.int64]], n_clusters: int | None, seed: int) -> Clustering:
+def consensus(labellings: Sequence[NDArray[np.int64]], n_clusters: int | None, seed: int) -> Partition:
     r"""Cluster cells by how often several labellings put them together, without the cells × cells matrix of it.
 
     With the cells × clusters indicator H of all clusters of all R labellings, :math:`H H^T / R` is the co-association of two
@@ -44,9 +45,9 @@ def consensus(labellings: Sequence[NDArray[np.int64]], n_clusters: int | None, s
 
     codes = [np.unique(labels, return_inverse=True)[1] for labels in labellings]
     if n_clusters is None:
-        number = given(int(np.median([labels.max() + 1 for labels in codes])), "median over the labellings")
+        number = fixed_n_clusters(int(np.median([labels.max() + 1 for labels in codes])), "median over the labellings")
     else:
-        number = given(n_clusters)
+        number = fixed_n_clusters(n_clusters)
     rows, row_of_cell, n_cells = np.unique(np.column_stack(codes), axis=0, return_inverse=True, return_counts=True)
     indicator = OneHotEncoder(sparse_output=False, dtype=np.float32).fit_transform(rows)
     kmeans = KMeans(min(number.chosen, len(rows)), n_init=N_STARTS, random_state=seed)
@@ -54,7 +55,7 @@ def consensus(labellings: Sequence[NDArray[np.int64]], n_clusters: int | None, s
     labels = ordered_by_size(settled[row_of_cell.ravel()])
     by_labelling = [agreement(labels, [labelling]).mean() for labelling in codes]
     info = {"n_clusters": number.info, "cluster": "consensus", "agreement": np.array(by_labelling, dtype=np.float64)}
-    return Clustering(labels, agreement=agreement(labels, codes), info=info)
+    return Partition(labels, agreement=agreement(labels, codes), info=info)
 
 
 def _settle(clusters: NDArray, rows: NDArray[np.int64], n_cells: NDArray[np.int64]) -> NDArray[np.int64]:

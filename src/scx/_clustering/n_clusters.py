@@ -37,7 +37,7 @@ class NumberOfClusters:
     info: dict[str, Any]
 
 
-def given(n_clusters: int, reason: str = "given") -> NumberOfClusters:
+def fixed_n_clusters(n_clusters: int, reason: str = "given") -> NumberOfClusters:
     """Return a number of clusters that needs no choosing."""
     return NumberOfClusters(n_clusters, {"chosen": n_clusters, "reason": reason})
 

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from scanpy import logging as logg
 
 from scx import _anndata, _checks
+from scx._clustering.algorithms import ALGORITHMS
+from scx._clustering.checks import check_partition
+from scx._clustering.confidence import posterior
 from scx._clustering.consensus import consensus
-from scx._clustering.partition import METHODS as CLUSTER_METHODS
-from scx._clustering.partition import Clustering, checked, named_after, posterior
-from scx._clustering.partition import cluster as cluster_embedding
+from scx._clustering.fit import fit_partition
+from scx._clustering.naming import named_after
+from scx._clustering.types import Partition
 from scx._config import Positive, check_option
 from scx._matrix import read_counts
 from scx._rng import global_seed, spawn_seeds
@@ -74,7 +77,7 @@ def fit_and_annotate(
     _checks.check_choice("recipe", recipe, model_cls.recipes)
     chosen = model_cls.recipes[recipe]
     algorithm = chosen.cluster if cluster is None else cluster
-    _checks.check_choice("cluster", algorithm, CLUSTER_METHODS)
+    _checks.check_choice("cluster", algorithm, ALGORITHMS)
     resolution = check_option("resolution", resolution, Positive | None)
     _checks.check_resolution(resolution, n_clusters, "cluster", algorithm)
     if resolution is not None and labels is not None:
@@ -126,7 +129,7 @@ def fit_and_annotate(
     seeds = spawn_seeds(rng, 2 * n_runs + 1)  # two for each run, one for their consensus
     models: list[DeepClusteringModel] = []
     embeddings: list[NDArray[np.float32]] = []
-    clusterings: list[Clustering] = []
+    partitions: list[Partition] = []
     for train_seed, cluster_seed in zip(seeds[::2], seeds[1::2], strict=False):
         # 3. train, 4. embed
         with global_seed(train_seed), quiet():
@@ -140,18 +143,18 @@ def fit_and_annotate(
                 )
                 embeddings.append(model.get_latent_representation())
                 # 5. cluster
-                clusterings.append(model.cluster(embeddings[-1], n_clusters, algorithm, cluster_seed, resolution))
+                partitions.append(model.cluster(embeddings[-1], n_clusters, algorithm, cluster_seed, resolution))
             finally:
                 # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
                 model.deregister_manager(working)
         models.append(model)
-    clustering, kept = _one_of(clusterings, embeddings, n_clusters, seeds[-1])
-    clustering = checked(clustering, n_clusters)
+    partition, kept = _one_of(partitions, embeddings, n_clusters, seeds[-1])
+    partition = check_partition(partition, n_clusters)
     model, embedding = models[kept], embeddings[kept]
     # What was kept of the training is clustered as its end was.
-    found = clusterings[kept].n_clusters
+    found = partitions[kept].n_clusters
     snapshots = {
-        epoch: (moment, cluster_embedding(moment, found, algorithm, seeds[2 * kept + 1]).labels)
+        epoch: (moment, fit_partition(moment, found, algorithm, seeds[2 * kept + 1]).labels)
         for epoch, moment in model.snapshots.items()
     }
     # 6. write
@@ -178,11 +181,11 @@ def fit_and_annotate(
         "train_kwargs": train_kwargs,
     }
     record = {"params": settings, "history": history, "phases": model.phase_starts or None}
-    write(adata, keys, embedding=embedding, clustering=clustering, record=record, snapshots=snapshots)
+    write(adata, keys, embedding=embedding, partition=partition, record=record, snapshots=snapshots)
     added = [f"{keys.embedding!r}, embedding (adata.obsm)"]
     if snapshots:
         added.append(f"{keys.snapshot_embeddings!r}, {keys.snapshot_clusters!r}, the same after epochs (adata.obsm)")
-    _log_finished(start, keys, clustering, *added)
+    _log_finished(start, keys, partition, *added)
     if folder is not None:
         _save(model, folder, adata.uns[keys.uns], copy)
     return adata if copy else None
@@ -229,15 +232,15 @@ def cluster_and_annotate(
     _anndata.check_storage(adata, None, copy=copy, counts=False)
     inputs.check_key_added(adata, keys, keys.written(confidence=True))
     _checks.check_n_clusters(n_clusters, adata.n_obs)
-    _checks.check_choice("method", method, CLUSTER_METHODS)
+    _checks.check_choice("method", method, ALGORITHMS)
     resolution = check_option("resolution", resolution, Positive | None)
     _checks.check_resolution(resolution, n_clusters, "method", method)
     _checks.check_rng(rng)
     embedding = _anndata.check_embedding(adata, use_rep)
     start = logg.info(f"clustering {adata.n_obs} cells")
-    clustering = cluster_embedding(embedding, n_clusters, method, spawn_seeds(rng, 1)[0], resolution)
+    partition = fit_partition(embedding, n_clusters, method, spawn_seeds(rng, 1)[0], resolution)
     settings = {"method": method, "use_rep": use_rep, "rng": _recorded(rng)}
-    return _write_clusters(adata, keys, clustering, n_clusters, settings, start, copy)
+    return _write_clusters(adata, keys, partition, n_clusters, settings, start, copy)
 
 
 def agree_and_annotate(
@@ -259,24 +262,24 @@ def agree_and_annotate(
     keys = _checks.check_several("keys", keys)
     labellings = [_anndata.check_labels(adata, key) for key in keys]
     start = logg.info(f"finding the consensus of {len(keys)} clusterings of {adata.n_obs} cells")
-    clustering = consensus(labellings, n_clusters, *spawn_seeds(rng, 1))
+    partition = consensus(labellings, n_clusters, *spawn_seeds(rng, 1))
     settings = {"method": "consensus", "keys": keys, "rng": _recorded(rng)}
-    return _write_clusters(adata, own, clustering, n_clusters, settings, start, copy)
+    return _write_clusters(adata, own, partition, n_clusters, settings, start, copy)
 
 
 def _one_of(
-    clusterings: Sequence[Clustering], embeddings: Sequence[NDArray[np.float32]], n_clusters: int | None, seed: int
-) -> tuple[Clustering, int]:
+    partitions: Sequence[Partition], embeddings: Sequence[NDArray[np.float32]], n_clusters: int | None, seed: int
+) -> tuple[Partition, int]:
     """Return the consensus of the runs, and which run agrees with it most: its embedding and model are kept.
 
     The confidence is that of the consensus in the embeddings, mean over runs; where types are known, the prediction with its
     confidence and the names of clusters are those of the run that is kept.
     """
-    if len(clusterings) == 1:
-        return clusterings[0], 0
-    found = consensus([run.labels for run in clusterings], n_clusters, seed)
+    if len(partitions) == 1:
+        return partitions[0], 0
+    found = consensus([run.labels for run in partitions], n_clusters, seed)
     kept = int(np.argmax(found.info["agreement"]))
-    best = clusterings[kept]
+    best = partitions[kept]
     if best.names is not None:
         found = named_after(found, best.labels, best.names, join=best.info["cluster"] == "types")
         return replace(found, confidence=best.confidence, prediction=best.prediction), kept
@@ -287,18 +290,18 @@ def _one_of(
 def _write_clusters(
     adata: AnnData,
     keys: Keys,
-    clustering: Clustering,
+    partition: Partition,
     n_clusters: int | None,
     settings: Mapping[str, Any],
     start: Any,
     copy: bool,
 ) -> AnnData | None:
     """Write clusters that come with no embedding of their own."""
-    clustering = checked(clustering, n_clusters)
+    partition = check_partition(partition, n_clusters)
     if copy:
         adata = _copied(adata)
-    write(adata, keys, clustering=clustering, record={"params": settings})
-    _log_finished(start, keys, clustering)
+    write(adata, keys, partition=partition, record={"params": settings})
+    _log_finished(start, keys, partition)
     return adata if copy else None
 
 
@@ -312,15 +315,15 @@ def _recorded(rng: int | np.random.Generator) -> int | None:
     return None if isinstance(rng, np.random.Generator) else int(rng)
 
 
-def _log_finished(start: Any, keys: Keys, clustering: Clustering, *further: str) -> None:
+def _log_finished(start: Any, keys: Keys, partition: Partition, *further: str) -> None:
     """Tell what was added, as scanpy does."""
-    added = [f"{keys.clusters!r}, {clustering.n_clusters} clusters (adata.obs)"]
-    if clustering.confidence is not None:
+    added = [f"{keys.clusters!r}, {partition.n_clusters} clusters (adata.obs)"]
+    if partition.confidence is not None:
         added.append(f"{keys.confidence!r}, confidence of each cell's cluster (adata.obs)")
-    if clustering.prediction is not None:
+    if partition.prediction is not None:
         added.append(f"{keys.prediction!r}, known type that each cell is most likely of (adata.obs)")
         added.append(f"{keys.proba!r}, probability of each known type (adata.obsm)")
-    if clustering.agreement is not None:
+    if partition.agreement is not None:
         added.append(f"{keys.agreement!r}, agreement of the clusterings on each cell (adata.obs)")
     added += [*further, f"{keys.uns!r}, how it came about (adata.uns)"]
     logg.info("    finished", time=start, deep="\n    ".join(["added", *added]))

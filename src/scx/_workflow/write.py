@@ -9,7 +9,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scx import __version__
-from scx._clustering.partition import Clustering
+from scx._clustering.types import Partition
 from scx._workflow.keys import Field, Keys
 
 
@@ -17,7 +17,7 @@ def write(
     adata: AnnData,
     keys: Keys,
     *,
-    clustering: Clustering,
+    partition: Partition,
     record: Mapping[str, Any],
     embedding: NDArray[np.float32] | None = None,
     snapshots: Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None,
@@ -42,14 +42,14 @@ def write(
         Embedding, shape (n_cells, n_latent), and cluster of each cell, shape (n_cells,), after epochs of training; None where
         none were taken.
     """
-    names = clustering.names or [str(label) for label in range(clustering.n_clusters)]
-    fields: dict[Field, Any] = {("obs", keys.clusters): _categorical(clustering.labels, names)}
-    about = dict(clustering.info)
-    if clustering.confidence is not None:
-        fields["obs", keys.confidence] = clustering.confidence
-    if clustering.agreement is not None:
-        fields["obs", keys.agreement] = clustering.agreement
-    if (prediction := clustering.prediction) is not None:
+    names = partition.names or [str(label) for label in range(partition.n_clusters)]
+    fields: dict[Field, Any] = {("obs", keys.clusters): _categorical(partition.labels, names)}
+    about = dict(partition.info)
+    if partition.confidence is not None:
+        fields["obs", keys.confidence] = partition.confidence
+    if partition.agreement is not None:
+        fields["obs", keys.agreement] = partition.agreement
+    if (prediction := partition.prediction) is not None:
         fields["obs", keys.prediction] = _categorical(prediction.proba.argmax(axis=1), prediction.types)
         fields["obsm", keys.proba] = prediction.proba
         about |= {"types": prediction.types, **prediction.info}

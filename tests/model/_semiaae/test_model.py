@@ -9,7 +9,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score, f1_score, roc_auc_score
 
 import scx
-from scx._clustering import partition as _cluster
+from scx._clustering.fit import fit_partition
 from scx._rng import global_seed, spawn_seeds
 from scx.model._semiaae.labeled_batches import LabeledBatches
 
@@ -293,7 +293,7 @@ def test_paper_clusters_are_those_of_the_mixture(groups):
     scx.tl.semiaae(groups, 7, labels_key="given", recipe="paper", max_epochs=6, rng=3)
     clusters = groups.obs["semiaae"]
     features = np.concatenate([groups.obsm["X_semiaae"], groups.obsm["semiaae_proba"]], axis=1)
-    mixture = _cluster.cluster(features, 7, "gmm", spawn_seeds(3, 3)[1])
+    mixture = fit_partition(features, 7, "gmm", spawn_seeds(3, 3)[1])
     assert adjusted_rand_score(mixture.labels, clusters) == pytest.approx(1)
     names = list(clusters.cat.categories)
     assert len(set(names)) == len(names) == 7

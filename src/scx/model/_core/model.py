@@ -25,7 +25,9 @@ from torch.optim.swa_utils import update_bn
 
 from scx._anndata import check_layer, check_some_cells, check_storage, matrix_name
 from scx._checks import check_arguments, check_choice, check_epochs, check_key, check_n_clusters, check_positive_int
-from scx._clustering.partition import Clustering, cluster, is_constant
+from scx._clustering.confidence import is_constant
+from scx._clustering.fit import fit_partition
+from scx._clustering.types import Partition
 from scx._config import Count, Range, check_option, check_options
 from scx._rng import exclusively
 from scx._types import check_type, typed
@@ -419,7 +421,7 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         method: str,
         seed: int,
         resolution: float | None = None,
-    ) -> Clustering:
+    ) -> Partition:
         """Cluster the cells that the model was trained on; overridden where a model knows more of them than their embedding.
 
         Parameters
@@ -427,13 +429,13 @@ class DeepClusteringModel(UnsupervisedTrainingMixin, BaseModelClass):
         embedding
             Their embedding, shape (n_cells, n_latent).
         n_clusters, method, seed, resolution
-            As in :func:`scx._clustering.partition.cluster`.
+            As in :func:`scx._clustering.fit.fit_partition`.
 
         Returns
         -------
         Clusters, which may have names and come with a prediction of known types.
         """
-        return cluster(embedding, n_clusters, method, seed, resolution)
+        return fit_partition(embedding, n_clusters, method, seed, resolution)
 
     @exclusively
     @torch.inference_mode()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scvi.module.base import auto_move_data
 from torch import Tensor, nn
 
-from scx._clustering.partition import cluster
+from scx._clustering.fit import fit_partition
 from scx._config import Count, LearningRate, Noise, Positive, Range, Share, Weight, Width
 from scx._types import typed
 from scx.model._core.losses import (
@@ -240,7 +240,7 @@ class ClusteringPhase(RowTargets):
             embedding = self.model.embed_while_training()
             module = self.model.module
             seed = int(torch.randint(2**31 - 1, ()))  # from the generator that all else in training draws from
-            labels = cluster(embedding.cpu().numpy(), module.n_clusters, "kmeans", seed).labels
+            labels = fit_partition(embedding.cpu().numpy(), module.n_clusters, "kmeans", seed).labels
             for k in np.unique(labels):
                 module.centers.data[k] = embedding[torch.from_numpy(labels == k).to(embedding.device)].mean(dim=0)
             pl_module.optimizers().state.clear()

@@ -18,8 +18,10 @@ from torch.nn import functional as F
 
 from scx._anndata import check_unlabeled, given_labels
 from scx._checks import check_key
-from scx._clustering.n_clusters import given
-from scx._clustering.partition import Clustering, Prediction, cluster, named_after, new_names
+from scx._clustering.fit import fit_partition
+from scx._clustering.n_clusters import fixed_n_clusters
+from scx._clustering.naming import named_after, new_names
+from scx._clustering.types import Partition, Prediction
 from scx._config import Count, LearningRate, Noise, Positive, Range, Rate, Share, Weight, Width
 from scx._types import typed
 from scx.model._core.losses import decoded_zinb_nll
@@ -461,7 +463,7 @@ class SemiAAE(DeepClusteringModel):
         method: str,
         seed: int,
         resolution: float | None = None,
-    ) -> Clustering:
+    ) -> Partition:
         """Cluster the cells that the model was trained on: known types by name, and groups that are new.
 
         Without labels, clusters are those of the embedding. With ``recipe="paper"``, embedding and probabilities of the types are
@@ -492,23 +494,23 @@ class SemiAAE(DeepClusteringModel):
         present, labels = np.unique(np.where(new >= 0, n_types + new, proba.argmax(axis=1)), return_inverse=True)
         n_known = int((present < n_types).sum())
         reason = f"{n_known} of {n_types} known types, and {n_new} groups of cells that labels do not reach"
-        found = Clustering(
+        found = Partition(
             labels,
             names=tuple(every[i] for i in present),
-            info={"n_clusters": given(len(present), reason).info, "cluster": "types"},
+            info={"n_clusters": fixed_n_clusters(len(present), reason).info, "cluster": "types"},
         )
         confidence = proba.max(axis=1) * np.minimum(self._guidance.reach / UNREACHED, 1).astype(np.float32)
         return self._with_prediction(found, proba, confidence, self._guidance.calibration)
 
     def _clusters_by_vote(
         self, embedding: NDArray[np.float32], proba: NDArray[np.float32], n_clusters: int | None, method: str, seed: int
-    ) -> Clustering:
+    ) -> Partition:
         """Cluster embedding and probabilities into as many clusters as known types if no number is given, and name the clusters."""
         codes = self._codes()
         features = np.concatenate([embedding, proba], axis=1)
-        found = cluster(features, n_clusters or max(2, len(self.types_)), method, seed)
+        found = fit_partition(features, n_clusters or max(2, len(self.types_)), method, seed)
         if n_clusters is None:
-            number = given(found.n_clusters, "as many as known types, and 2 at least").info
+            number = fixed_n_clusters(found.n_clusters, "as many as known types, and 2 at least").info
             found = replace(found, info={**found.info, "n_clusters": number})
         # a cluster with few labels for its size is not told by them
         share = np.bincount(found.labels, codes >= 0) / np.bincount(found.labels)
@@ -518,8 +520,8 @@ class SemiAAE(DeepClusteringModel):
         return self._with_prediction(found, proba, proba.max(axis=1), calibration)
 
     def _with_prediction(
-        self, found: Clustering, proba: NDArray[np.float32], confidence: NDArray, calibration: Mapping[str, Any]
-    ) -> Clustering:
+        self, found: Partition, proba: NDArray[np.float32], confidence: NDArray, calibration: Mapping[str, Any]
+    ) -> Partition:
         prediction = Prediction(self.types_, proba, {"calibration": calibration})
         return replace(found, prediction=prediction, confidence=confidence)
 

@@ -1,5 +1,6 @@
 """The number of clusters that is told is the one that is there, and clusters that separate nothing say so."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 import scx
 from scx._clustering.algorithms import ALGORITHMS
-from scx._clustering.partition import posterior
+from scx._clustering.checks import check_partition
+from scx._clustering.confidence import posterior
+from scx._clustering.types import Partition, Prediction
 
 
 @pytest.fixture
@@ -79,12 +82,12 @@ def test_more_clusters_than_the_sample_has_cells(monkeypatch):
 
 
 def test_clusters_at_random_warn(adata, monkeypatch):
-    from scx._clustering import partition as _cluster
+    from scx._clustering import fit
 
     def at_random(name, embedding, n_clusters, seed):
         return np.arange(len(embedding)) % n_clusters, len(embedding)
 
-    monkeypatch.setattr(_cluster, "run_algorithm", at_random)
+    monkeypatch.setattr(fit, "run_algorithm", at_random)
     with pytest.warns(UserWarning, match="as near to the means of other clusters"):
         scx.tl.cluster(adata, 4, use_rep="X_three")
     assert adata.obs["cluster_confidence"].mean() < 0.3
@@ -103,3 +106,36 @@ def test_confidence_of_a_far_off_embedding_is_that_of_a_near_one():
     labels = np.repeat([0, 1], 50)
     near = rng.normal(size=(100, 3)) + 5 * labels[:, None]
     np.testing.assert_allclose(posterior(near + 1e5, labels), posterior(near, labels), atol=1e-5)
+
+
+def test_number_of_clusters_found_is_told_beside_the_one_asked_for():
+    sure = np.full(6, 0.9, dtype=np.float32)
+    info = {"n_clusters": {"chosen": 3, "reason": "given", "n_cells": 6}, "cluster": "kmeans"}
+    found = Partition(np.array([0, 0, 1, 1, 2, 2]), confidence=sure, info=info)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same = check_partition(found, 3)
+        assert same.info == {**info, "n_clusters": {"chosen": 3, "asked": 3, "reason": "given", "n_cells": 6}}
+        assert check_partition(found, None).info == info
+    fewer = dataclasses.replace(found, labels=np.array([0, 0, 1, 1, 1, 1]))
+    with pytest.warns(
+        UserWarning, match=r"^There are 2 clusters, not the 3 that `n_clusters` asks for \(given; 2 found\)"
+    ):
+        number = check_partition(fewer, 3).info["n_clusters"]
+    assert number == {"chosen": 2, "asked": 3, "reason": "given; 2 found", "n_cells": 6}
+
+
+def test_clusters_that_separate_nothing_warn():
+    """All cells in one cluster, or cells less sure of theirs than of one drawn at random."""
+    info = {"n_clusters": {"chosen": 2, "reason": "given"}}
+    unsure = Partition(np.arange(6) % 2, confidence=np.full(6, 0.3, dtype=np.float32), info=info)
+    with pytest.warns(UserWarning, match=r"^The clusters separate nothing: cells are as near .* their own\. Look at"):
+        check_partition(unsure, 2)
+    one = dataclasses.replace(unsure, labels=np.zeros(6, dtype=int), info={"n_clusters": {"chosen": 1, "reason": "x"}})
+    with pytest.warns(UserWarning, match=r"^The clusters separate nothing: all cells are in one\. Look at"):
+        check_partition(one, None)
+    types = Prediction(("a", "b"), np.full((6, 2), 0.5, dtype=np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_partition(dataclasses.replace(unsure, prediction=types), 2)
+        check_partition(dataclasses.replace(unsure, confidence=None), 2)
