@@ -1,4 +1,8 @@
-"""Configuration of Sphinx. The build needs no network; ``SCX_INTERSPHINX=1`` links to other packages' documentation."""
+"""Sphinx configuration.
+
+The build needs no network. With ``SCX_INTERSPHINX=1``, it links to the documentation of other
+packages.
+"""
 
 import os
 from importlib.metadata import metadata
@@ -25,7 +29,7 @@ extensions = [
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "jupyter_execute", "methods/_*", "**/.ipynb_checkpoints"]
 
-# Docstrings: numpydoc sections, types from the signatures.
+# Docstrings have numpydoc sections; types come from the signatures.
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
@@ -40,13 +44,13 @@ bibtex_reference_style = "author_year"
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
-# Tutorials are MyST notebooks without outputs, run at every build, in a folder that is thrown away.
+# Tutorials are MyST notebooks without outputs. Every build runs them in a temporary folder.
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
-os.environ.pop("MPLBACKEND", None)  # the kernel's own backend is the one that puts figures into pages
-nb_output_stderr = "remove"  # what libraries say about the machine of the build
+os.environ.pop("MPLBACKEND", None)  # only the kernel's own backend puts figures into pages
+nb_output_stderr = "remove"  # warnings of libraries about the build machine
 
 if os.environ.get("SCX_INTERSPHINX"):
     extensions.append("sphinx.ext.intersphinx")
@@ -69,20 +73,20 @@ html_css_files = ["custom.css"]
 html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
 
 FROM_SCVI = {"history", "load", "save"}
-"""What the pages of models show of scvi-tools' own members; the others are left to its documentation."""
+"""Members that the model pages show of scvi-tools; its own documentation covers the others."""
 
 
 def skip_member(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
-    """Leave out inherited members that neither scx defines nor :data:`FROM_SCVI` names."""
+    """Skip inherited members, except those that scx defines or that :data:`FROM_SCVI` lists."""
     function = unwrap(getattr(obj, "fget", None) or obj)
     module = getattr(function, "__module__", None) or ""
     return None if skip or module.split(".")[0] == "scx" or name in FROM_SCVI else True
 
 
 def split_shared_parameters(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Give every parameter of an entry ``a, b`` its own entry, so that each gets its type.
+    """Split every entry ``a, b`` into one entry per parameter, so that each gets its type.
 
-    The first keeps the description, and the others refer to it.
+    The first entry keeps the description; the others refer to it.
     """
     section = [i for i, line in enumerate(lines) if line == "Parameters" and lines[i + 1 : i + 2] == ["----------"]]
     if not section:
@@ -103,22 +107,22 @@ def split_shared_parameters(app: Sphinx, what: str, name: str, obj: object, opti
 
 
 def parse_returns(self: NumpyDocstring, section: str) -> list[str]:
-    """Take the section as the text it is: a sentence, and a definition list of what is written where."""
+    """Keep the section as plain text: a sentence, then a definition list of the written fields."""
     lines = self._dedent(self._consume_to_next_section())
-    if lines[:1] == [":"]:  # put there by sphinx_autodoc_typehints
+    if lines[:1] == [":"]:  # added by sphinx_autodoc_typehints
         del lines[0]
     return [*self._format_block(":returns: ", lines), ""]
 
 
 class Marker:
-    """A default that stands for something which the parameter's description explains."""
+    """Placeholder for a default value that the parameter's description explains."""
 
     def __repr__(self) -> str:
         return "..."
 
 
 def show_default(app: Sphinx, obj: object, is_bound_method: bool) -> None:
-    """Show ``...`` for a default that is a marker; its name in the source says nothing to a reader."""
+    """Show a marker default as ``...``; its name in the source is of no use to a reader."""
     signature = getattr(obj, "__signature__", None)
     if signature is None or "MASK_VAR_DEFAULT" not in str(signature):
         return
@@ -134,7 +138,7 @@ NumpyDocstring._parse_returns_section = parse_returns
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the above."""
+    """Connect the functions above."""
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", split_shared_parameters, priority=400)  # before napoleon
     app.connect("autodoc-before-process-signature", show_default, priority=600)  # after autodoc_preserve_defaults
