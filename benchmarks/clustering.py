@@ -30,8 +30,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, s
 from sklearn.metrics.cluster import contingency_matrix
 
 import scx
-from demo import methods
 from scx._clustering.fit import fit_partition
+from scx._methods import METHODS
 from scx._rng import global_seed
 from scx.model._core.plan import EpochPlan
 
@@ -108,17 +108,16 @@ BASELINES: dict[str, tuple[Callable[[ad.AnnData, int], np.ndarray], str]] = {
 
 def arguments_of(arm: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the function and the keyword arguments that an arm such as ``cicl:default:cluster_weight=0,max_epochs=5`` stands for."""
-    method, recipe, *changes = arm.split(":")
+    name, recipe, *changes = arm.split(":")
     changed: dict[str, Any] = {}
     if changes:
         pairs = ast.parse(f"f({changes[0]})", mode="eval").body.keywords  # type: ignore[attr-defined]
         changed = {pair.arg: ast.literal_eval(pair.value) for pair in pairs}
-    function = methods()[method]
-    model = next(getattr(scx.model, name) for name in scx.model.__all__ if name.lower() == method)
-    own = {name: changed.pop(name) for name in list(changed) if name in signature(function).parameters}
-    schedule = signature(model._training_plan_cls).parameters.keys() | signature(EpochPlan).parameters.keys()
+    method = METHODS[name]
+    own = {name: changed.pop(name) for name in list(changed) if name in signature(method.function).parameters}
+    schedule = signature(method.model_cls._training_plan_cls).parameters.keys() | signature(EpochPlan).parameters.keys()
     plan = {name: changed.pop(name) for name in list(changed) if name in schedule}
-    return function, {"recipe": recipe, "model_kwargs": changed, "train_kwargs": {"plan_kwargs": plan}, **own}
+    return method.function, {"recipe": recipe, "model_kwargs": changed, "train_kwargs": {"plan_kwargs": plan}, **own}
 
 
 def train(arm: str, adata: ad.AnnData, n_clusters: int, seed: int) -> ad.AnnData:
@@ -215,7 +214,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 def main() -> None:
     parser = arguments(__doc__)
-    every = [f"{name}:{recipe}" for name in methods() for recipe in ("default", "paper")]
+    every = [f"{name}:{recipe}" for name in METHODS for recipe in ("default", "paper")]
     parser.add_argument("--arms", nargs="+", default=[*every, *BASELINES])
     args = parse(parser)
 

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import anndata as ad
+import numpy as np
 import pytest
 import scanpy as sc
 from hypothesis import Phase, settings
 
 import scx
+from scx._methods import METHODS, Method
 
 settings.register_profile("scx", deadline=None)  # how long an example takes is no matter of tests
 # for `make mutation`: few examples, and the first that fails is enough
@@ -23,35 +25,63 @@ settings.load_profile("scx")
 
 
 @dataclass(frozen=True)
-class Method:
-    """One row of the contract: what is needed to run a method on any data, quickly."""
+class Case:
+    """A method of the registry, and what is needed to run it on any data, quickly."""
 
-    name: str
-    model: str
+    method: Method
+    fields: dict[str, Any] = field(default_factory=dict)
+    n_clusters: int | None = 4
     quick: dict[str, Any] = field(default_factory=lambda: {"max_epochs": 2, "batch_size": 64, "n_top_genes": 100})
 
-    @property
-    def function(self) -> Callable:
-        return getattr(scx.tl, self.name)
+    def __str__(self) -> str:
+        return " with ".join([self.name, *self.fields])
 
     @property
-    def model_cls(self) -> type:
-        return getattr(scx.model, self.model)
+    def name(self) -> str:
+        return self.method.name
 
-    def run(self, adata: ad.AnnData, n_clusters: int | None = 4, **kwargs: Any) -> ad.AnnData | None:
-        return self.function(adata, n_clusters, **{**self.quick, **kwargs})
+    @property
+    def model(self) -> str:
+        return self.method.model
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self.method.function
+
+    @property
+    def model_cls(self) -> Any:
+        return self.method.model_cls
+
+    def run(self, adata: ad.AnnData, *n_clusters: int | None, **kwargs: Any) -> ad.AnnData | None:
+        return self.function(adata, *(n_clusters or [self.n_clusters]), **{**self.quick, **self.fields, **kwargs})
+
+    def written(self, key: str) -> dict[str, set[str]]:
+        """Return the names that one run writes under a key, by the attribute of the AnnData that holds them."""
+        obs, obsm = {key, f"{key}_confidence"}, {f"X_{key}"}
+        if "labels_key" in self.fields:
+            obs, obsm = obs | {f"{key}_prediction"}, obsm | {f"{key}_proba"}
+        return {"obs": obs, "obsm": obsm, "uns": {key}}
 
 
-METHODS = [
-    Method("contrastive", "Contrastive"),
-    Method("cicl", "CICL"),
-    Method("infovae", "InfoVAE"),
-    Method("semiaae", "SemiAAE"),
+FIELD_ARGUMENTS = {"labels": {"labels_key": "some_labels"}}
+"""Arguments with which tests have a method read a field of ``obs``."""
+
+
+def field_arguments(method: Method) -> dict[str, Any]:
+    """Return the arguments with which a method reads every field of ``obs`` that it can."""
+    return {name: value for field in method.obs_fields for name, value in FIELD_ARGUMENTS[field].items()}
+
+
+CASES = [Case(method) for method in METHODS.values()]
+# labels say how many clusters there are
+CASES_WITH_FIELDS = [
+    *CASES,
+    *(Case(method, field_arguments(method), n_clusters=None) for method in METHODS.values() if method.obs_fields),
 ]
 
 
-@pytest.fixture(params=METHODS, ids=lambda method: method.name)
-def method(request: pytest.FixtureRequest) -> Method:
+@pytest.fixture(params=CASES, ids=str)
+def method(request: pytest.FixtureRequest) -> Case:
     return request.param
 
 
@@ -62,12 +92,16 @@ def _quiet() -> None:
 
 @pytest.fixture(scope="session")
 def _pbmc() -> ad.AnnData:
-    return scx.datasets.pbmc68k_reduced()[:300].copy()
+    adata = scx.datasets.pbmc68k_reduced()[:300].copy()
+    labels = adata.obs["bulk_labels"].astype(str)
+    is_labeled = labels.isin(["CD14+ Monocyte", "CD19+ B"]) & (np.arange(adata.n_obs) % 2 == 0)
+    adata.obs["some_labels"] = labels.where(is_labeled, "Unknown")
+    return adata
 
 
 @pytest.fixture
 def pbmc(_pbmc: ad.AnnData) -> ad.AnnData:
-    """300 real cells with raw counts, fresh for every test."""
+    """300 real cells with raw counts, the types of some of them in ``obs["some_labels"]``; fresh for every test."""
     return _pbmc.copy()
 
 

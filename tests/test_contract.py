@@ -16,12 +16,26 @@ import torch
 from scipy import sparse
 
 import scx
+from conftest import CASES, CASES_WITH_FIELDS
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(params=CASES_WITH_FIELDS, ids=str)
+def method(request):
+    return request.param
+
+
+def new_names(after: ad.AnnData, before: ad.AnnData) -> dict[str, set[str]]:
+    """Return what was added, by the attribute of the AnnData that holds it."""
+    return {where: set(getattr(after, where)) - set(getattr(before, where)) for where in ("obs", "obsm", "uns")}
+
+
 def assert_same_result(first: ad.AnnData, second: ad.AnnData, key: str) -> None:
-    """Bit-equal embedding, clusters and confidence."""
+    """Bit-equal embedding, clusters, confidence and predictions."""
+    assert set(first.obsm) == set(second.obsm)
+    if f"{key}_proba" in first.obsm:
+        np.testing.assert_array_equal(first.obsm[f"{key}_proba"], second.obsm[f"{key}_proba"])
     np.testing.assert_array_equal(first.obsm[f"X_{key}"], second.obsm[f"X_{key}"])
     assert first.obs[key].astype(str).tolist() == second.obs[key].astype(str).tolist()
     np.testing.assert_array_equal(first.obs[f"{key}_confidence"], second.obs[f"{key}_confidence"])
@@ -70,13 +84,10 @@ def test_methods_share_one_signature(method):
 
 def test_writes_the_documented_fields(method, pbmc):
     before = pbmc.copy()
-    assert method.run(pbmc, 4) is None
+    assert method.run(pbmc) is None
     key = method.name
-    clusters = pbmc.obs[key]
-    assert isinstance(clusters.dtype, pd.CategoricalDtype)
-    assert list(clusters.cat.categories) == ["0", "1", "2", "3"]
-    sizes = clusters.value_counts()[clusters.cat.categories]
-    assert (np.diff(sizes) <= 0).all()
+    assert isinstance(pbmc.obs[key].dtype, pd.CategoricalDtype)
+    assert pbmc.obs[key].notna().all()
     confidence = pbmc.obs[f"{key}_confidence"]
     assert confidence.dtype == np.float32
     assert confidence.between(0, 1).all()
@@ -86,15 +97,23 @@ def test_writes_the_documented_fields(method, pbmc):
     assert embedding.shape == (pbmc.n_obs, method.model_cls.recipes["default"].module["n_latent"])
     assert np.isfinite(embedding).all()
     record = pbmc.uns[key]
-    assert record["n_clusters"] == {"asked": 4, "chosen": 4, "reason": "given"}
+    assert record["n_clusters"]["chosen"] == pbmc.obs[key].nunique()
     assert record["scx_version"] == scx.__version__
     assert record["params"]["recipe"] == "default"
     assert len(record["history"]["loss"]) == method.quick["max_epochs"]
     assert np.isfinite(record["history"]["loss"]).all()
-    assert set(pbmc.obs) - set(before.obs) == {key, f"{key}_confidence"}
-    assert set(pbmc.obsm) - set(before.obsm) == {f"X_{key}"}
-    assert set(pbmc.uns) - set(before.uns) == {key}
+    assert new_names(pbmc, before) == method.written(key)
     assert_untouched(pbmc, before)
+
+
+@pytest.mark.parametrize("method", CASES, ids=str)
+def test_clusters_are_as_many_as_asked_for_and_numbered_by_size(method, pbmc):
+    method.run(pbmc, 4)
+    clusters = pbmc.obs[method.name]
+    assert list(clusters.cat.categories) == ["0", "1", "2", "3"]
+    sizes = clusters.value_counts()[clusters.cat.categories]
+    assert (np.diff(sizes) <= 0).all()
+    assert pbmc.uns[method.name]["n_clusters"] == {"asked": 4, "chosen": 4, "reason": "given"}
 
 
 def test_copy_returns_the_annotated_copy(method, pbmc):
@@ -110,11 +129,10 @@ def test_copy_returns_the_annotated_copy(method, pbmc):
 def test_key_added_names_everything(method, pbmc):
     before = pbmc.copy()
     method.run(pbmc, key_added="mine")
-    assert set(pbmc.obs) - set(before.obs) == {"mine", "mine_confidence"}
-    assert set(pbmc.obsm) - set(before.obsm) == {"X_mine"}
-    assert set(pbmc.uns) - set(before.uns) == {"mine"}
+    assert new_names(pbmc, before) == method.written("mine")
 
 
+@pytest.mark.parametrize("method", CASES, ids=str)
 def test_runs_again_under_its_own_key(method, pbmc):
     method.run(pbmc, 4)
     method.run(pbmc, 3)
@@ -229,7 +247,7 @@ def test_same_seed_same_result_in_another_process(method, pbmc, tmp_path):
         "import sys, anndata as ad, scx\n"
         "folder, name = sys.argv[1:]\n"
         "adata = ad.read_h5ad(f'{folder}/in.h5ad')\n"
-        f"getattr(scx.tl, name)(adata, 4, **{method.quick!r})\n"
+        f"getattr(scx.tl, name)(adata, {method.n_clusters}, **{method.quick | method.fields!r})\n"
         "adata.write_h5ad(f'{folder}/out.h5ad')\n"
     )
     subprocess.run([sys.executable, "-c", script, tmp_path, method.name], check=True, capture_output=True)
@@ -276,7 +294,7 @@ def test_saved_model_gives_the_bit_equal_embedding(method, pbmc, tmp_path):
 
 
 def test_model_survives_copies_of_the_data(method, pbmc):
-    method.model_cls.setup_anndata(pbmc)
+    method.model_cls.setup_anndata(pbmc, **method.fields)
     model = method.model_cls(pbmc)
     model.train(1, enable_progress_bar=False)
     embedding = model.get_latent_representation()
@@ -286,13 +304,13 @@ def test_model_survives_copies_of_the_data(method, pbmc):
 
 
 def test_untrained_model_says_so(method, pbmc):
-    method.model_cls.setup_anndata(pbmc)
+    method.model_cls.setup_anndata(pbmc, **method.fields)
     with pytest.raises(RuntimeError, match="train"):
         method.model_cls(pbmc).get_latent_representation()
 
 
 def test_indices_are_returned_in_the_order_asked_for(method, pbmc, tmp_path):
-    method.model_cls.setup_anndata(pbmc)
+    method.model_cls.setup_anndata(pbmc, **method.fields)
     model = method.model_cls(pbmc)
     model.train(1, enable_progress_bar=False)
     everything = model.get_latent_representation()
@@ -308,7 +326,7 @@ def test_indices_are_returned_in_the_order_asked_for(method, pbmc, tmp_path):
 
 
 def test_small_batches_do_not_change_the_embedding(method, pbmc):
-    method.model_cls.setup_anndata(pbmc)
+    method.model_cls.setup_anndata(pbmc, **method.fields)
     model = method.model_cls(pbmc)
     model.train(1, enable_progress_bar=False)
     np.testing.assert_allclose(
@@ -331,6 +349,7 @@ def test_paper_recipe_runs_on_any_data(method, pbmc):
     assert pbmc.uns[method.name]["params"]["n_genes"] == min(recipe.n_top_genes, seen)
 
 
+@pytest.mark.parametrize("method", CASES, ids=str)
 def test_unknown_number_of_clusters(method, pbmc):
     method.run(pbmc, None)
     number = pbmc.uns[method.name]["n_clusters"]
@@ -338,6 +357,7 @@ def test_unknown_number_of_clusters(method, pbmc):
     assert len(number["score"]) == len(number["tried"])
 
 
+@pytest.mark.parametrize("method", CASES, ids=str)
 def test_several_runs_give_their_consensus(method, pbmc):
     method.run(pbmc, 4, n_runs=3)
     key = method.name

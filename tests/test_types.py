@@ -73,7 +73,7 @@ def test_the_function_does_not_run_and_defaults_pass():
     assert ran == [(1, default, {"c": 3})]
     with pytest.raises(TypeError, match="`b` must be a string or None, got 3"):
         function(1, b=3)
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'a'"):
+    with pytest.raises(TypeError, match=r"function\(\) missing a required argument: 'a'"):
         function(b="x")
     assert len(ran) == 1
 

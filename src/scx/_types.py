@@ -33,10 +33,11 @@ NUMBERS: dict[Any, type] = {int: Integral, float: Real}
 
 
 def typed[F: Callable](function: F) -> F:
-    """Raise TypeError if an argument is not of the type that the signature gives, before the function runs.
+    """Raise TypeError if an argument is not of the type in the signature, before the function runs.
 
-    A number stands for a float. Any collection but a string or a dict stands for a sequence or an array, so that the function
-    checks what an array holds. Entries of ``**kwargs`` and parameters without a type are not checked.
+    A number counts as a float. Any collection but a string or a dict counts as a sequence or an
+    array; the function checks the entries of an array. Entries of ``**kwargs`` and parameters without
+    a type are not checked. The function gets every parameter, those with their defaults too.
     """
     signature = inspect.signature(function)
     collected = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -44,14 +45,16 @@ def typed[F: Callable](function: F) -> F:
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         try:
-            arguments = signature.bind(*args, **kwargs).arguments
-        except TypeError:
-            return function(*args, **kwargs)  # Python says which argument is missing or unknown
-        for name, value in arguments.items():
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:  # an argument is missing or unknown
+            msg = f"{function.__name__}() {error}"
+            raise TypeError(msg) from None
+        for name, value in bound.arguments.items():
             parameter = signature.parameters[name]
             if parameter.kind not in collected and value is not parameter.default:
                 check_type(name, value, parameter.annotation)
-        return function(*args, **kwargs)
+        bound.apply_defaults()
+        return function(*bound.args, **bound.kwargs)
 
     return checked  # type: ignore[return-value]
 

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 import scx
+from conftest import field_arguments
 from robustness.data import N_OBS, N_VARS, small
 from robustness.table import Case, Made, Outcome, Target, accepts, refuses
+from scx._methods import METHODS
 
 KEY = "key"
-METHODS = ("contrastive", "cicl", "infovae", "semiaae")
 
 
 def same(done: Outcome) -> bool:
@@ -256,8 +257,15 @@ LONG = ("10**12", "10**30")  # would run that long
 
 def _method(name: str) -> Target:
     def arguments() -> dict[str, Any]:
-        own = {"labels_key": "some_labels", "n_clusters": 4} if name == "semiaae" else {}
-        return {"adata": small(), "n_clusters": 3, "max_epochs": 1, "batch_size": 16, "key_added": KEY, **own}
+        fields = field_arguments(METHODS[name])
+        return {
+            "adata": small(),
+            "n_clusters": 4 if fields else 3,
+            "max_epochs": 1,
+            "batch_size": 16,
+            "key_added": KEY,
+            **fields,
+        }
 
     rows = {**METHOD, **OWN.get(name, {})}
     untried = {"max_epochs": LONG, "n_runs": LONG}

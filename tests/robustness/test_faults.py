@@ -7,6 +7,7 @@ from anndata._core.aligned_mapping import AxisArrays
 from scvi.model.base import BaseModelClass
 
 import scx
+from conftest import CASES_WITH_FIELDS
 from robustness.identical import assert_identical, frozen
 from scx._workflow import walk as _workflow
 from scx._workflow import write as _write
@@ -37,6 +38,11 @@ class FailInEpoch(pl.Callback):
             raise Fault
 
 
+@pytest.fixture(params=CASES_WITH_FIELDS, ids=str)
+def method(request):
+    return request.param
+
+
 @pytest.fixture
 def cells(pbmc):
     """A few cells with something of everything beside the counts."""
@@ -50,10 +56,7 @@ def cells(pbmc):
 
 
 def run(method, cells, **kwargs):
-    given = {"labels_key": "bulk_labels", "unlabeled_category": "Dendritic"} if method.name == "semiaae" else {}
-    return method.function(
-        cells, None if given else 3, **{"max_epochs": EPOCHS, "batch_size": 30, "n_top_genes": 40, **given, **kwargs}
-    )
+    return method.run(cells, **{"max_epochs": EPOCHS, "batch_size": 30, "n_top_genes": 40, **kwargs})
 
 
 STEPS = {

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import scx
+from conftest import field_arguments
 from robustness.identical import assert_identical, frozen
 from robustness.table import SOURCE, said
+from scx._methods import METHODS
 from scx._workflow.keys import Keys
 
 N_OBS, N_VARS = 20, 8
@@ -57,7 +59,7 @@ def labels() -> np.ndarray:
 def expected(function: str, seed: int, binary: bool, recipe: str = "default") -> ad.AnnData:
     """Return what comes of the plain form."""
     adata = ad.AnnData(sparse.csr_matrix(counts(seed, binary), dtype=np.float32), obs=pd.DataFrame(index=_names(N_OBS)))
-    adata.obs["labels"] = np.array(["", "1", "2"], dtype=object)[labels()]
+    adata.obs["some_labels"] = np.array(["", "1", "2"], dtype=object)[labels()]
     return run(function, adata, recipe=recipe, copy=True)
 
 
@@ -75,10 +77,11 @@ def quietly() -> Iterator[None]:
 
 def run(function: str, adata: ad.AnnData, **kwargs: object) -> ad.AnnData:
     """Call a method, quickly."""
-    given_labels = {"labels_key": "labels", "unlabeled_category": ""} if function == "semiaae" else {}
     quick = {"max_epochs": 1, "batch_size": 16, "mask_var": None, "key_added": KEY}
     with quietly():
-        return getattr(scx.tl, function)(adata, **{"n_clusters": 2, **quick, **given_labels, **kwargs})
+        return getattr(scx.tl, function)(
+            adata, **{"n_clusters": 2, **quick, **field_arguments(METHODS[function]), **kwargs}
+        )
 
 
 # every other form
@@ -208,7 +211,7 @@ def forms(draw: st.DrawFn, values: np.ndarray) -> tuple[ad.AnnData, str | None]:
             adata.varm["loadings"] = np.asfortranarray(np.ones((N_VARS, 3)))
         if "uns" in further:
             adata.uns = {"nested": {"a": np.arange(3), "b": {"c": "x"}}, KEY[:-1]: [1, "x"]}
-    adata.obs["labels"] = draw(labels_in_every_form())
+    adata.obs["some_labels"] = draw(labels_in_every_form())
     return adata, "counts" if in_layer else None
 
 
@@ -242,20 +245,20 @@ def assert_result(adata: ad.AnnData, plain: ad.AnnData) -> None:
     """Raise unless both have the same result, bit by bit."""
     for where in ("obs", "obsm"):
         for name in getattr(plain, where):
-            if name != "labels":
+            if name != "some_labels":
                 here, there = (np.asarray(getattr(data, where)[name]) for data in (adata, plain))
                 assert here.dtype == there.dtype, name
                 np.testing.assert_array_equal(here, there, err_msg=name)
     assert adata.uns[KEY]["n_clusters"].keys() == plain.uns[KEY]["n_clusters"].keys()
 
 
-METHODS = st.sampled_from(["contrastive", "cicl", "infovae", "semiaae"])
+NAMES = st.sampled_from(list(METHODS))
 
 
 @pytest.mark.slow
 @share(0.5)
 @given(
-    data=st.data(), method=METHODS, seed=st.integers(0, 2), binary=st.booleans(), copy=st.booleans(), view=st.booleans()
+    data=st.data(), method=NAMES, seed=st.integers(0, 2), binary=st.booleans(), copy=st.booleans(), view=st.booleans()
 )
 def test_stored_anyhow(data, method, seed, binary, copy, view):
     recipe = data.draw(st.sampled_from(["default", "default", "paper"]))
@@ -275,7 +278,7 @@ def test_stored_anyhow(data, method, seed, binary, copy, view):
 
 @pytest.mark.slow
 @share(0.1)
-@given(data=st.data(), method=METHODS, seed=st.integers(0, 2), copy=st.booleans(), view=st.booleans())
+@given(data=st.data(), method=NAMES, seed=st.integers(0, 2), copy=st.booleans(), view=st.booleans())
 def test_on_disk(data, method, seed, copy, view):
     adata, layer = data.draw(forms(counts(seed, False)))
     if adata.X is None:  # anndata cannot read that backed
@@ -338,7 +341,7 @@ def test_an_embedding_stored_anyhow(data, dtype, layout, method):
 @share(0.15)
 @given(
     data=st.data(),
-    method=METHODS,
+    method=NAMES,
     value=st.sampled_from([np.nan, np.inf, -1.0, "logged", "scaled", "cells without counts"]),
 )
 def test_what_is_no_count_is_refused(data, method, value):
@@ -354,7 +357,7 @@ def test_what_is_no_count_is_refused(data, method, value):
         values[data.draw(st.integers(0, N_OBS - 1)), data.draw(st.integers(0, N_VARS - 1))] = value
     matrix = data.draw(st.sampled_from([np.asarray, np.asfortranarray, sparse.csr_matrix, sparse.csc_array]))(values)
     adata = ad.AnnData(matrix.astype(data.draw(st.sampled_from(["float32", "float64"]))))
-    adata.obs["labels"] = np.array(["", "1", "2"], dtype=object)[labels()]
+    adata.obs["some_labels"] = np.array(["", "1", "2"], dtype=object)[labels()]
     before = frozen(adata)
     with pytest.raises(ValueError, match=r"adata\.X") as caught:
         run(method, adata)
@@ -364,7 +367,7 @@ def test_what_is_no_count_is_refused(data, method, value):
 
 @pytest.mark.slow
 @share(0.1)
-@given(data=st.data(), method=METHODS, form=st.sampled_from(["h5ad", "zarr"]))
+@given(data=st.data(), method=NAMES, form=st.sampled_from(["h5ad", "zarr"]))
 def test_results_are_written_and_read(data, method, form):
     """What could be written before can be written after, and comes back as it was."""
     adata, layer = data.draw(forms(counts(0, False)))

@@ -8,7 +8,7 @@ from anndata.experimental import read_lazy
 from scipy import sparse
 
 import scx
-from conftest import METHODS
+from conftest import CASES
 from scx._anndata import check_storage
 
 
@@ -60,7 +60,7 @@ KINDS = ["dense X", "dense layer", "sparse X", "sparse layer", "read_lazy h5ad",
 def test_lazy_data_are_refused_before_training_with_the_call_that_helps(pbmc, tmp_path, monkeypatch, kind):
     lazy, layer = lazy_data(pbmc, kind, tmp_path)
     fields = [set(getattr(lazy, where)) for where in ("layers", "obs", "obsm", "uns")]
-    for method in METHODS:
+    for method in CASES:
         monkeypatch.setattr(method.model_cls, "train", lambda *args, **kwargs: pytest.fail("trained"))
         for copy in (False, True):
             with pytest.raises(ValueError, match=r"is lazy.*adata = adata.to_memory\(\)"):

@@ -23,10 +23,12 @@ from scx._clustering.naming import named_after
 from scx._clustering.types import Partition
 from scx._config import Positive, check_option
 from scx._matrix import read_counts
+from scx._methods import Method
 from scx._rng import global_seed, spawn_seeds
 from scx._workflow import inputs
 from scx._workflow.counts import check_counts
 from scx._workflow.keys import LABELS, SIZE_FACTOR, Keys
+from scx._workflow.options import FitOptions
 from scx._workflow.prepare import prepare, resolve_mask_var
 from scx._workflow.write import write
 
@@ -35,35 +37,24 @@ if TYPE_CHECKING:
 
 
 def fit_and_annotate(
-    model_cls: "type[DeepClusteringModel]",
+    method: Method,
     adata: AnnData,
-    *,
     n_clusters: int | None,
-    layer: str | None,
-    mask_var: Any,
-    n_top_genes: int | None,
-    recipe: str,
-    n_latent: int | None,
-    max_epochs: int | None,
-    batch_size: int | None,
-    cluster: str | None,
-    resolution: float | None,
-    n_runs: int,
-    key_added: str,
-    rng: int | np.random.Generator,
-    accelerator: str,
-    devices: int | list[int] | str,
-    model_dir: str | Path | None,
-    model_kwargs: Mapping[str, Any] | None,
-    train_kwargs: Mapping[str, Any] | None,
-    copy: bool,
+    options: FitOptions,
     labels_key: str | None = None,
     unlabeled_category: str = "",
 ) -> AnnData | None:
-    """Check, prepare, train, embed, cluster, write. Arguments are those of :func:`scx.tl.contrastive`.
+    """Check, prepare, train, embed, cluster, write.
 
     Labels are for models whose ``setup_anndata`` takes a `labels_key`.
     """
+    model_cls = method.model_cls
+    layer, mask_var, recipe, rng = options["layer"], options["mask_var"], options["recipe"], options["rng"]
+    n_top_genes, n_latent, n_runs = options["n_top_genes"], options["n_latent"], options["n_runs"]
+    max_epochs, batch_size, resolution = options["max_epochs"], options["batch_size"], options["resolution"]
+    accelerator, devices, copy = options["accelerator"], options["devices"], options["copy"]
+    model_dir, model_kwargs, train_kwargs = options["model_dir"], options["model_kwargs"], options["train_kwargs"]
+    cluster, key_added = options["cluster"], options["key_added"]
     from scx.model._core.training import quiet
 
     keys = Keys(key_added)

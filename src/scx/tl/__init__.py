@@ -1,10 +1,30 @@
-"""Methods, which train on an AnnData and write embeddings and clusters, and clustering of embeddings that are there."""
+"""Methods, which train on an AnnData and write embeddings and clusters, and clustering of existing embeddings.
 
-from scx.tl._cicl import cicl
+The methods are those of the registry, :data:`scx._methods.METHODS`.
+"""
+
+from typing import TYPE_CHECKING
+
+from scx._methods import METHODS
 from scx.tl._cluster import cluster
 from scx.tl._consensus import consensus
-from scx.tl._contrastive import contrastive
-from scx.tl._infovae import infovae
-from scx.tl._semiaae import semiaae
 
-__all__ = ["cicl", "cluster", "consensus", "contrastive", "infovae", "semiaae"]
+if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the registry
+    from scx.tl._cicl import cicl as cicl
+    from scx.tl._contrastive import contrastive as contrastive
+    from scx.tl._infovae import infovae as infovae
+    from scx.tl._semiaae import semiaae as semiaae
+else:
+
+    def __getattr__(name):
+        if name in METHODS:
+            return METHODS[name].function
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+
+__all__ = sorted([cluster.__name__, consensus.__name__, *METHODS])
+
+
+def __dir__() -> list[str]:
+    return __all__

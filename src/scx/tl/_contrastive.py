@@ -1,40 +1,17 @@
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
-import numpy as np
 from anndata import AnnData
-from numpy.typing import NDArray
 
-from scx._compat import MASK_VAR_DEFAULT
-from scx._docs import document
-from scx._types import typed
+from scx._methods import METHODS
+from scx._workflow.options import FitOptions, method_function
 from scx._workflow.walk import fit_and_annotate
 
 
-@document
-@typed
+@method_function
 def contrastive(
     adata: AnnData,
     n_clusters: int | None = None,
-    *,
-    layer: str | None = None,
-    mask_var: NDArray[np.bool_] | str | None = MASK_VAR_DEFAULT,
-    n_top_genes: int | None = None,
-    recipe: str = "default",
-    n_latent: int | None = None,
-    max_epochs: int | None = None,
-    batch_size: int | None = None,
-    cluster: str | None = None,
-    resolution: float | None = None,
-    n_runs: int = 1,
-    key_added: str = "contrastive",
-    rng: int | np.random.Generator = 0,
-    accelerator: str = "auto",
-    devices: int | list[int] | str = "auto",
-    model_dir: str | Path | None = None,
-    model_kwargs: dict[str, Any] | None = None,
-    train_kwargs: dict[str, Any] | None = None,
-    copy: bool = False,
+    **options: Unpack[FitOptions],
 ) -> AnnData | None:
     """Embed and cluster cells by contrastive learning :cite:p:`Ciortan2021`.
 
@@ -44,7 +21,8 @@ def contrastive(
 
     Parameters
     ----------
-    {parameters}
+    {data}
+    {options}
 
     Returns
     -------
@@ -63,7 +41,4 @@ def contrastive(
     >>> sc.tl.umap(adata)
     >>> sc.pl.umap(adata, color=["contrastive", "bulk_labels"])
     """
-    arguments = dict(locals())
-    from scx.model import Contrastive
-
-    return fit_and_annotate(Contrastive, **arguments)
+    return fit_and_annotate(METHODS["contrastive"], adata, n_clusters, options)

@@ -1,42 +1,21 @@
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
-import numpy as np
 from anndata import AnnData
-from numpy.typing import NDArray
 
-from scx._compat import MASK_VAR_DEFAULT
-from scx._docs import document
-from scx._types import typed
+from scx._anndata import UNLABELED
+from scx._methods import METHODS
+from scx._workflow.options import FitOptions, method_function
 from scx._workflow.walk import fit_and_annotate
 
 
-@document
-@typed
+@method_function
 def semiaae(
     adata: AnnData,
     n_clusters: int | None = None,
     *,
     labels_key: str | None = None,
-    unlabeled_category: str = "Unknown",
-    layer: str | None = None,
-    mask_var: NDArray[np.bool_] | str | None = MASK_VAR_DEFAULT,
-    n_top_genes: int | None = None,
-    recipe: str = "default",
-    n_latent: int | None = None,
-    max_epochs: int | None = None,
-    batch_size: int | None = None,
-    cluster: str | None = None,
-    resolution: float | None = None,
-    n_runs: int = 1,
-    key_added: str = "semiaae",
-    rng: int | np.random.Generator = 0,
-    accelerator: str = "auto",
-    devices: int | list[int] | str = "auto",
-    model_dir: str | Path | None = None,
-    model_kwargs: dict[str, Any] | None = None,
-    train_kwargs: dict[str, Any] | None = None,
-    copy: bool = False,
+    unlabeled_category: str = UNLABELED,
+    **options: Unpack[FitOptions],
 ) -> AnnData | None:
     """Carry the types of some cells over to all, and find cells of new types, by an adversarial autoencoder :cite:p:`Wang2023`.
 
@@ -51,11 +30,12 @@ def semiaae(
 
     Parameters
     ----------
+    {data}
     labels_key
         Column of ``obs`` with the types of some cells. It is not changed. None for no labels.
     unlabeled_category
         Cells with this entry, an empty one or NaN are unlabelled.
-    {parameters}
+    {options}
 
     Returns
     -------
@@ -92,7 +72,6 @@ def semiaae(
     >>> sc.tl.umap(adata)
     >>> sc.pl.umap(adata, color=["semiaae", "semiaae_confidence"])
     """
-    arguments = dict(locals())
-    from scx.model import SemiAAE
-
-    return fit_and_annotate(SemiAAE, **arguments)
+    return fit_and_annotate(
+        METHODS["semiaae"], adata, n_clusters, options, labels_key=labels_key, unlabeled_category=unlabeled_category
+    )

@@ -7,22 +7,21 @@ import pytest
 from scipy import sparse
 
 import scx
-from conftest import METHODS
+from conftest import CASES, field_arguments
 from robustness.identical import assert_identical, frozen
 
 N_CELLS = 120
 
 
-@pytest.fixture(scope="module", params=METHODS, ids=lambda method: method.name)
+@pytest.fixture(scope="module", params=CASES, ids=str)
 def fitted(request, _pbmc, tmp_path_factory):
     """A model trained on the first 60 genes with counts, by a registered depth; its folder; and a function that gives cells."""
     counts = _pbmc[:N_CELLS, _pbmc.X.getnnz(axis=0) > 30][:, :60].copy()
     counts.obs = pd.DataFrame({"depth": np.linspace(100, 300, N_CELLS)}, index=counts.obs_names)
-    counts.obs["label"] = np.where(np.arange(N_CELLS) % 3, "", np.where(np.arange(N_CELLS) % 2, "a", "b"))
+    counts.obs["some_labels"] = np.where(np.arange(N_CELLS) % 3, "", np.where(np.arange(N_CELLS) % 2, "a", "b"))
     cls = request.param.model_cls
-    labels = {"labels_key": "label"} if request.param.name == "semiaae" else {}
     training = counts.copy()
-    cls.setup_anndata(training, size_factor_key="depth", **labels)
+    cls.setup_anndata(training, size_factor_key="depth", **field_arguments(request.param.method))
     model = cls(training)
     model.train(1, batch_size=60, enable_progress_bar=False)
     folder = tmp_path_factory.mktemp("model") / "model"

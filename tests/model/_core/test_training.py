@@ -17,6 +17,7 @@ from scvi.train import SaveCheckpoint
 
 import scx
 from robustness.identical import assert_identical, frozen
+from scx._methods import METHODS
 from scx.model._core.training import check_trainer
 
 
@@ -103,7 +104,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.slow
 def test_ctrl_c_reaches_the_caller_and_the_session_goes_on():
-    names = ["contrastive", "cicl", "infovae", "semiaae"]
+    names = list(METHODS)
     tests = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, tests, *names], capture_output=True, text=True, check=False
