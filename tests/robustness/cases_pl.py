@@ -18,7 +18,7 @@ import scx
 from robustness.data import N_OBS, small
 from robustness.table import Case, Made, Outcome, Target, accepts, refuses
 from scx.pl import _clustering_over_training
-from scx.pl._kit import scatter as _scatter
+from scx.pl._kit import layout
 
 mpl.use("Agg")
 KEY = "key"
@@ -79,8 +79,8 @@ def quickly[F: Callable](function: F) -> F:
     @wraps(function)
     def drawn(*args: Any, **kwargs: Any) -> Any:
         with (
-            mock.patch.object(_scatter, "umap", two_dimensions),
-            mock.patch.object(_clustering_over_training, "umap", two_dimensions),
+            mock.patch.object(layout, "compute_umap", two_dimensions),
+            mock.patch.object(_clustering_over_training, "compute_umap", two_dimensions),
         ):
             return function(*args, **kwargs)
 

@@ -4,28 +4,18 @@ import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scx import _anndata
 from scx._docs import document
 from scx._types import typed
 from scx._workflow.keys import Keys
+from scx._workflow.read import read_clusters, read_confidence, read_obs
 from scx.pl._embedding import HEIGHT
-from scx.pl._kit.figure import (
-    COLUMN,
-    Drawn,
-    finish,
-    fitting_size,
-    label,
-    make_panels,
-    method_of,
-    plain,
-    plot,
-    points,
-    read_categories,
-    read_colors,
-    size_of,
-    text_width,
-)
-from scx.pl._kit.scatter import check_options, check_seed, draw_cells, find_layout, passing_on
+from scx.pl._kit.cells import draw_cells, naming_scanpy_options
+from scx.pl._kit.checks import check_scanpy_options, check_seed
+from scx.pl._kit.colors import read_colors
+from scx.pl._kit.layout import find_layout
+from scx.pl._kit.panels import COLUMN_WIDTH, despine, make_panels, size_of
+from scx.pl._kit.plot import PlotResult, finish, plot
+from scx.pl._kit.text import fitting_points, font_points, set_labels, text_width
 
 
 @document
@@ -42,22 +32,23 @@ def confidence(
     show: bool | None = None,
     return_fig: bool | None = None,
     **kwargs: Any,
-) -> Drawn:
-    """Draw the confidence of cells in their cluster: how it is distributed in each, and where the unsure cells lie.
+) -> PlotResult:
+    """Draw the confidence of cells: its distribution by cluster, and where uncertain cells lie.
 
-    Boxes span the quartiles around the median, whiskers the 5th to the 95th percentile. On the embedding, unsure cells lie on top,
-    and colours begin at the 1st percentile.
+    Boxes span the quartiles around the median, whiskers the 5th to the 95th percentile. On the
+    embedding, uncertain cells are drawn on top, and colours begin at the 1st percentile.
 
     Parameters
     ----------
     adata
         Cells × genes, with clusters of scx.
     key
-        Name under which they were written, the `key_added`.
+        Name under which the clusters were written, the `key_added`.
     basis
         Layout of the embedding, as in :func:`scx.pl.embedding`.
     on_embedding
-        Add the panel of the embedding. Clusters without an ``obsm[f"X_{key}"]`` need a `basis` for it, and have none otherwise.
+        Add a panel with the embedding. It is left out if there is neither an
+        ``obsm[f"X_{key}"]`` nor a `basis`.
     rng
         Seed of a UMAP that is computed.
     {plot_parameters}
@@ -71,7 +62,8 @@ def confidence(
     Raises
     ------
     ValueError
-        If there are no clusters with a confidence under `key`, with the call that computes them.
+        If there are no clusters with a confidence under `key`; the message has the call that
+        computes them.
 
     Examples
     --------
@@ -81,18 +73,14 @@ def confidence(
     >>> scx.pl.confidence(adata, "contrastive")
     """
     keys = Keys(key)
-    clusters = read_categories(adata, keys.clusters, what="key")
-    if keys.confidence not in adata.obs:
-        msg = f"`key={key!r}`: there is no confidence `adata.obs[{keys.confidence!r}]`. Compute it with `{method_of(key)}`."
-        raise ValueError(msg)
+    clusters, values = read_clusters(adata, key), read_confidence(adata, key)
     check_seed(rng)
-    check_options(adata, kwargs, every_cell=False)
-    values = _anndata.check_share(adata, "key", keys.confidence)
+    check_scanpy_options(adata, kwargs, all_cells=False)
     layout = None
     if on_embedding and (basis is not None or keys.embedding in adata.obsm):
         layout = find_layout(adata, keys.embedding, basis=basis, rng=rng)
     names = list(clusters.cat.categories)
-    width = max(COLUMN, 0.16 * len(names) + 0.8)
+    width = max(COLUMN_WIDTH, 0.16 * len(names) + 0.8)
     if layout is None:
         fig, axes = make_panels(ax, size=(width, 2.2))
     else:
@@ -111,19 +99,28 @@ def confidence(
     for box, name in zip(boxes["boxes"], names, strict=True):
         box.set(facecolor=colors[name], linewidth=0.6)
     panel.set_ylim(0, 1.02)
-    plain(panel)
-    label(panel, title=f"{key}: confidence", x="cluster", y="confidence of cells")
-    wide = width - 0.7 if ax is None else size_of(panel)[0]
-    long = text_width(names) > 0.8 * wide / len(names)
-    size = fitting_size(len(names), wide, points()) if long else points()
-    panel.set_xticks(range(1, len(names) + 1), [str(name) for name in names], rotation=90 if long else 0, fontsize=size)
+    despine(panel)
+    set_labels(panel, title=f"{key}: confidence", x="cluster", y="confidence of cells")
+    panel_width = width - 0.7 if ax is None else size_of(panel)[0]
+    is_long = text_width(names) > 0.8 * panel_width / len(names)
+    fontsize = fitting_points(len(names), panel_width, font_points()) if is_long else font_points()
+    ticks = range(1, len(names) + 1)
+    panel.set_xticks(ticks, [str(name) for name in names], rotation=90 if is_long else 0, fontsize=fontsize)
     if layout is None:
         return finish(fig, list(axes[:, 0]), show, return_fig)
-    with passing_on(kwargs):
-        order = np.argsort(-values, kind="stable")  # unsure cells are drawn last, on top
-        light = AnnData(obs=adata.obs[[keys.confidence]].iloc[order])
-        name, points_2d = layout
+    with naming_scanpy_options(kwargs):
+        order = np.argsort(-values, kind="stable")  # uncertain cells are drawn last, on top
+        ordered = AnnData(obs=read_obs(adata)[[keys.confidence]].iloc[order])
+        basis_name, coordinates = layout
         settings = {"vmin": "p1", "vmax": 1, "sort_order": False, **kwargs}
-        title = "confidence of cells"
-        draw_cells(axes[1, 0], light, name, points_2d[order], keys.confidence, title=title, height=HEIGHT, **settings)
+        draw_cells(
+            axes[1, 0],
+            ordered,
+            basis_name,
+            coordinates[order],
+            keys.confidence,
+            title="confidence of cells",
+            height=HEIGHT,
+            **settings,
+        )
         return finish(fig, list(axes[:, 0]), show, return_fig)

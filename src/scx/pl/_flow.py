@@ -8,27 +8,17 @@ from numpy.typing import NDArray
 from scx import _checks
 from scx._docs import document
 from scx._types import typed
-from scx.pl._kit.figure import (
-    COLUMN,
-    SMALL,
-    TINY,
-    Drawn,
-    finish,
-    label,
-    make_panels,
-    match_colors,
-    matched,
-    plot,
-    points,
-    read_categories,
-    read_colors,
-    text_width,
-)
+from scx._workflow.read import read_clusters, read_labels
+from scx.pl._kit.colors import match_colors, read_colors
+from scx.pl._kit.matching import matched_counts
+from scx.pl._kit.panels import COLUMN_WIDTH, make_panels
+from scx.pl._kit.plot import PlotResult, finish, plot
+from scx.pl._kit.text import AXIS_TEXT, TICK_TEXT, font_points, set_labels, text_width
 
 BAR = 0.05
-"""Width of the bars, of 1 for the whole."""
+"""Width of the bars; the plot has width 1."""
 GAP = 0.15
-"""Part of the height that is left between blocks, all gaps together."""
+"""Share of the height between blocks, all gaps together."""
 
 
 @document
@@ -43,11 +33,12 @@ def flow(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool | None = None,
-) -> Drawn:
-    """Draw how reference labels flow into clusters: an alluvial diagram of what :func:`scx.pl.confusion` shows.
+) -> PlotResult:
+    """Draw how reference labels flow into clusters: an alluvial diagram.
 
-    Labels stand on the left, clusters on the right, each as high as it has cells; a stream is as wide as there are cells in both,
-    and has the colour of its label.
+    Labels are blocks on the left, clusters are blocks on the right; the height of a block is its
+    number of cells. The width of a stream is the number of cells that a label and a cluster share;
+    it has the colour of the label. :func:`scx.pl.confusion` shows the same counts as a matrix.
 
     Parameters
     ----------
@@ -56,7 +47,8 @@ def flow(
     labels_key
         Column of ``obs`` with reference labels, or other clusters.
     key
-        Column of ``obs`` with clusters, the `key_added` of the method. Cells without a label or cluster are left out.
+        Column of ``obs`` with clusters, the `key_added` of the method. Cells without a label or
+        cluster are not counted.
     min_cells
         Streams of fewer cells are not drawn.
     {plot_parameters}
@@ -68,7 +60,7 @@ def flow(
     Raises
     ------
     ValueError
-        If the labels or the clusters are not there.
+        If the labels or the clusters do not exist.
 
     Examples
     --------
@@ -78,51 +70,51 @@ def flow(
     >>> scx.pl.flow(adata, "bulk_labels", "contrastive")
     """
     _checks.check_positive_int("min_cells", min_cells, minimum=0)
-    labels, clusters = read_categories(adata, labels_key), read_categories(adata, key, what="key")
-    table = matched(labels, clusters)
+    table = matched_counts(read_labels(adata, labels_key), read_clusters(adata, key))
     cells = table.to_numpy()
+    per_label, per_cluster = cells.sum(axis=1), cells.sum(axis=0)
     match_colors(adata, [labels_key, key])
-    left_colors, right_colors = read_colors(adata, labels_key), read_colors(adata, key)
-    most = max(cells.shape)
-    names = [f"{name} ({n:,})" for name, n in zip(table.index, cells.sum(axis=1), strict=True)]
-    found = [f"{name} ({n:,})" for name, n in zip(table.columns, cells.sum(axis=0), strict=True)]
-    height = max(2.6, 0.5 + most * 1.25 * points() / 72)
-    width = max(COLUMN, 1.6 + text_width(names) + text_width(found))
+    label_colors, cluster_colors = read_colors(adata, labels_key), read_colors(adata, key)
+    label_names = [f"{name} ({n:,})" for name, n in zip(table.index, per_label, strict=True)]
+    cluster_names = [f"{name} ({n:,})" for name, n in zip(table.columns, per_cluster, strict=True)]
+    height = max(2.6, 0.5 + max(cells.shape) * 1.25 * font_points() / 72)
+    width = max(COLUMN_WIDTH, 1.6 + text_width(label_names) + text_width(cluster_names))
     fig, axes = make_panels(ax, size=(width, height))
     panel = axes[0, 0]
-    tops, bottoms = _blocks(cells.sum(axis=1)), _blocks(cells.sum(axis=0))
+    label_starts, cluster_starts = _blocks(per_label), _blocks(per_cluster)
     scale = (1 - GAP) / cells.sum()
-    _draw_bars(panel, 0.0, tops, cells.sum(axis=1) * scale, [left_colors[name] for name in table.index])
-    _draw_bars(panel, 1.0 - BAR, bottoms, cells.sum(axis=0) * scale, [right_colors[name] for name in table.columns])
-    left_at, right_at = tops.copy(), np.empty_like(cells, dtype=float)
+    _draw_bars(panel, 0.0, label_starts, per_label * scale, [label_colors[name] for name in table.index])
+    _draw_bars(panel, 1.0 - BAR, cluster_starts, per_cluster * scale, [cluster_colors[name] for name in table.columns])
+    left, right = label_starts.copy(), np.empty_like(cells, dtype=float)
     for col in range(cells.shape[1]):  # streams arrive in the order of the labels
-        right_at[:, col] = bottoms[col] + np.concatenate([[0], np.cumsum(cells[:-1, col])]) * scale
+        right[:, col] = cluster_starts[col] + np.concatenate([[0], np.cumsum(cells[:-1, col])]) * scale
     for row, name in enumerate(table.index):
         for col in range(cells.shape[1]):
-            thick = cells[row, col] * scale
+            thickness = cells[row, col] * scale
             if cells[row, col] >= max(min_cells, 1):
-                stream = _stream(left_at[row], right_at[row, col], thick)
-                panel.add_patch(PathPatch(stream, facecolor=left_colors[name], alpha=0.6, linewidth=0))
-            left_at[row] += thick
-    line = 1.2 * points() / 72 / (height - 0.5)
-    _draw_names(panel, names, tops + cells.sum(axis=1) * scale / 2, line, -0.02, "right")
-    _draw_names(panel, found, bottoms + cells.sum(axis=0) * scale / 2, line, 1.02, "left")
+                stream = _stream(left[row], right[row, col], thickness)
+                panel.add_patch(PathPatch(stream, facecolor=label_colors[name], alpha=0.6, linewidth=0))
+            left[row] += thickness
+    line_height = 1.2 * font_points() / 72 / (height - 0.5)
+    _draw_names(panel, label_names, label_starts + per_label * scale / 2, line_height, -0.02, "right")
+    _draw_names(panel, cluster_names, cluster_starts + per_cluster * scale / 2, line_height, 1.02, "left")
     panel.set_xlim(0, 1)
     panel.set_ylim(1, 0)
     panel.set_axis_off()
-    label(panel, title=f"{cells.sum():,} cells")
+    set_labels(panel, title=f"{cells.sum():,} cells")
     for x, side, text in ((-0.02, "right", labels_key), (1.02, "left", key)):
-        panel.text(x, 1.02, text, transform=panel.transAxes, ha=side, va="bottom", fontsize=SMALL)
+        panel.text(x, 1.02, text, transform=panel.transAxes, ha=side, va="bottom", fontsize=AXIS_TEXT)
     return finish(fig, [panel], show, return_fig)
 
 
-def _blocks(sizes: NDArray) -> NDArray[np.float64]:
+def _blocks(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return where each block begins, from 0 at the top to 1 at the bottom."""
     scale, gap = (1 - GAP) / sizes.sum(), GAP / max(len(sizes) - 1, 1)
-    return np.concatenate([[0], np.cumsum(sizes[:-1])]) * scale + gap * np.arange(len(sizes))
+    starts: NDArray[np.float64] = np.concatenate([[0], np.cumsum(sizes[:-1])]) * scale + gap * np.arange(len(sizes))
+    return starts
 
 
-def _stream(left: float, right: float, thick: float) -> Path:
+def _stream(left: float, right: float, thickness: float) -> Path:
     """Return the outline of a stream between two heights."""
     start, end, middle = BAR, 1 - BAR, 0.5
     points = [
@@ -130,40 +122,48 @@ def _stream(left: float, right: float, thick: float) -> Path:
         (middle, left),
         (middle, right),
         (end, right),
-        (end, right + thick),
-        (middle, right + thick),
-        (middle, left + thick),
-        (start, left + thick),
+        (end, right + thickness),
+        (middle, right + thickness),
+        (middle, left + thickness),
+        (start, left + thickness),
         (start, left),
     ]
     codes = [Path.MOVETO, *[Path.CURVE4] * 3, Path.LINETO, *[Path.CURVE4] * 3, Path.CLOSEPOLY]
     return Path(points, codes)
 
 
-def _draw_bars(ax: Axes, x: float, starts: NDArray, heights: NDArray, colors: list[str]) -> None:
+def _draw_bars(
+    ax: Axes, x: float, starts: NDArray[np.float64], heights: NDArray[np.float64], colors: list[str]
+) -> None:
+    """Draw the blocks of one side as bars."""
     for start, height, color in zip(starts, heights, colors, strict=True):
         ax.add_patch(Rectangle((x, start), BAR, height, facecolor=color, edgecolor="black", linewidth=0.4))
 
 
-def _draw_names(ax: Axes, names: list[str], centers: NDArray, line: float, x: float, side: str) -> None:
-    """Write names beside their blocks, moved apart where blocks are thinner than a line of text, with a stroke to the block."""
+def _draw_names(
+    ax: Axes, names: list[str], centers: NDArray[np.float64], line_height: float, x: float, side: str
+) -> None:
+    """Write names beside their blocks; if blocks are thin, move names apart and add strokes."""
     edge = 0.0 if side == "right" else 1.0
-    places = spread_out(centers, line)
-    strokes = np.abs(places - centers).max() > line / 4
+    places = spread_out(centers, line_height)
+    strokes = bool(np.abs(places - centers).max() > line_height / 4)
     out = x + (0.03 if side == "left" else -0.03) * strokes
     for name, center, y in zip(names, centers, places, strict=True):
         if strokes:
             ax.plot([edge, out], [center, y], color="0.4", linewidth=0.5, clip_on=False)
-        ax.text(out, y, name, ha=side, va="center", fontsize=TINY)
+        ax.text(out, y, name, ha=side, va="center", fontsize=TICK_TEXT)
 
 
-def spread_out(centers: NDArray, distance: float) -> NDArray[np.float64]:
-    """Return increasing positions as near to `centers` as possible that are at least a distance apart, in [0, 1] if they fit.
+def spread_out(centers: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
+    """Return increasing positions, close to `centers` and at least a `distance` apart.
 
-    Least squares under that condition is isotonic regression of what is left once the distances are taken off.
+    They lie in [0, 1] if there is room.
+    The least-squares solution is the isotonic regression of ``centers - distance * i``, plus
+    ``distance * i`` for position i.
     """
     from sklearn.isotonic import isotonic_regression
 
     steps = distance * np.arange(len(centers))
     room = max(1 - steps[-1], 0.0) if len(steps) else 0.0
-    return np.clip(isotonic_regression(centers - steps), 0, room) + steps
+    positions: NDArray[np.float64] = np.clip(isotonic_regression(centers - steps), 0, room) + steps
+    return positions

@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from anndata import AnnData
@@ -7,10 +8,14 @@ from matplotlib.axes import Axes
 from scx import _checks
 from scx._docs import document
 from scx._types import typed
-from scx.pl._kit.figure import COLORS, COLUMN, TINY, Drawn, finish, label, make_panels, plain, plot, read_record
+from scx._workflow.read import read_history
+from scx.pl._kit.colors import COLORS
+from scx.pl._kit.panels import COLUMN_WIDTH, despine, make_panels
+from scx.pl._kit.plot import PlotResult, finish, plot
+from scx.pl._kit.text import TICK_TEXT, set_labels
 
 SHADES = ("0.93", "0.82")
-"""Greys of phases, in turn."""
+"""Greys of phases, alternating."""
 
 
 @document
@@ -25,8 +30,8 @@ def history(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool | None = None,
-) -> Drawn:
-    """Draw every loss of a training by epoch, its phases shaded and its last epoch marked.
+) -> PlotResult:
+    """Draw each loss of a training by epoch; phases are shaded, the last epoch is marked.
 
     Parameters
     ----------
@@ -37,7 +42,7 @@ def history(
     losses
         Names in ``uns[key]["history"]``, one panel each; None for all.
     log
-        Logarithmic scale of the losses.
+        Draw losses on a logarithmic scale.
     {plot_parameters}
 
     Returns
@@ -47,7 +52,8 @@ def history(
     Raises
     ------
     ValueError
-        If nothing was trained under `key`, with the call that does it, or a loss is unknown.
+        If nothing was trained under `key` (the message has the call that trains), or a loss is
+        unknown.
 
     Examples
     --------
@@ -56,53 +62,60 @@ def history(
     >>> scx.tl.infovae(adata, n_clusters=8)
     >>> scx.pl.history(adata, "infovae", losses=["loss", "mmd", "clustering_loss"])
     """
-    record = read_record(adata, key, "history")
-    curves: Mapping[str, np.ndarray] = record["history"]
-    names = sorted(curves, key=lambda name: name != "loss") if losses is None else losses
+    training = read_history(adata, key)
+    names = sorted(training.losses, key=lambda name: name != "loss") if losses is None else losses
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
-        _checks.check_key("losses", name, f"uns[{key!r}]['history']", curves)
-    for name, curve in curves.items():
-        _checks.check_curve(f"uns[{key!r}]['history'][{name!r}]", curve)
-    last = max(len(curve) for curve in curves.values())
-    fig, axes = make_panels(ax, len(names), size=(COLUMN, 0.7 + 1.05 * len(names)))
-    starts = {str(name): int(start) for name, start in record.get("phases", {}).items()}
+        _checks.check_key("losses", name, f"uns[{key!r}]['history']", training.losses)
+    last = training.n_epochs
+    phases = _spans(training.phases, last)
+    fig, axes = make_panels(ax, len(names), size=(COLUMN_WIDTH, 0.7 + 1.05 * len(names)))
     for panel, name in zip(axes[:, 0], names, strict=True):
-        curve = np.asarray(curves[name], dtype=float)
-        epochs = np.arange(last - len(curve) + 1, last + 1)
-        _shade(panel, starts, last)
-        few = np.isfinite(curve).sum() < 20
-        panel.plot(epochs, curve, color=COLORS[0], linewidth=1.2, marker="o" if few else None, markersize=2.5)
+        values = training.losses[name]
+        epochs = np.arange(last - len(values) + 1, last + 1)
+        for i, phase in enumerate(phases):
+            panel.axvspan(phase.start + 0.5, phase.end + 0.5, color=SHADES[i % len(SHADES)], linewidth=0, zorder=0)
+        is_short = np.isfinite(values).sum() < 20
+        panel.plot(epochs, values, color=COLORS[0], linewidth=1.2, marker="o" if is_short else None, markersize=2.5)
         panel.axvline(last, color="0.3", linestyle="--", linewidth=0.9)
         panel.set_xlim(0.5 if last > 1 else 0, last + max(0.5, 0.02 * last))
         if log:
             panel.set_yscale("log")
-        plain(panel)
-        label(panel, y=name.replace("_", "\n", 1))
-        panel.locator_params(axis="y", nbins=4) if not log else None
+        else:
+            panel.locator_params(axis="y", nbins=4)
+        despine(panel)
+        set_labels(panel, y=name.replace("_", "\n", 1))
         panel.tick_params(labelbottom=panel is axes[-1, 0])
-    ended = f"stopped early at epoch {last}" if record.get("params", {}).get("stopped_early") else f"{last} epochs"
-    label(axes[-1, 0], x="epoch")
-    label(axes[0, 0], title=f"{key}: {ended}")
+    ending = f"stopped early at epoch {last}" if training.stopped_early else f"{last} epochs"
+    set_labels(axes[-1, 0], x="epoch")
+    set_labels(axes[0, 0], title=f"{key}: {ending}")
     fig.align_ylabels(list(axes[:, 0]))
-    for name, start, end in _spans(starts, last):
-        # a name that is longer than its phase stays within the panel
-        side = "center" if end - start > last / 4 else "right" if end == last else "left"
-        x = {"left": start, "center": (start + end) / 2, "right": end}[side] + 0.5
-        at = axes[0, 0].get_xaxis_transform()
-        axes[0, 0].text(x, 0.97, name, transform=at, ha=side, va="top", fontsize=TINY)
+    for phase in phases:
+        _write_phase(axes[0, 0], phase, last)
     return finish(fig, list(axes[:, 0]), show, return_fig)
 
 
-def _spans(starts: Mapping[str, int], last: int) -> list[tuple[str, int, int]]:
-    """Return name, first and last epoch of each phase that was reached."""
-    ordered = sorted(starts.items(), key=lambda item: item[1])
-    ends = [start - 1 for _, start in ordered[1:]] + [last]
+class _Span(NamedTuple):
+    """A phase that was reached: the epochs from ``start + 1`` to ``end``."""
+
+    name: str
+    start: int
+    end: int
+
+
+def _spans(first_epochs: Mapping[str, int], last: int) -> list[_Span]:
+    """Return the phases that were reached in a training of `last` epochs."""
+    ordered = sorted(first_epochs.items(), key=lambda item: item[1])
+    ends = [first - 1 for _, first in ordered[1:]] + [last]
     return [
-        (name, start - 1, min(end, last)) for (name, start), end in zip(ordered, ends, strict=False) if start <= last
+        _Span(name, first - 1, min(end, last))
+        for (name, first), end in zip(ordered, ends, strict=False)
+        if first <= last
     ]
 
 
-def _shade(ax: Axes, starts: Mapping[str, int], last: int) -> None:
-    for i, (_, start, end) in enumerate(_spans(starts, last)):
-        ax.axvspan(start + 0.5, end + 0.5, color=SHADES[i % len(SHADES)], linewidth=0, zorder=0)
+def _write_phase(ax: Axes, phase: _Span, last: int) -> None:
+    """Write the name of a phase at the top of Axes; long names stay within the Axes."""
+    side = "center" if phase.end - phase.start > last / 4 else "right" if phase.end == last else "left"
+    x = {"left": phase.start, "center": (phase.start + phase.end) / 2, "right": phase.end}[side] + 0.5
+    ax.text(x, 0.97, phase.name, transform=ax.get_xaxis_transform(), ha=side, va="top", fontsize=TICK_TEXT)

@@ -1,1 +1,1 @@
-"""What the plots share."""
+"""What the plots share: see the names of the files."""

@@ -1,0 +1,16 @@
+import pytest
+
+import scx
+from pl.plots import assert_refused
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda a: scx.pl.embedding(a, "contrastive"), "scx.tl.contrastive(adata)"),
+        (lambda a: scx.pl.embedding(a, "other"), "scx.tl.contrastive(adata, key_added='other')"),
+        (lambda a: scx.pl.embedding(a, "mine", color="nothing"), "'nothing' is neither a gene nor"),
+    ],
+)
+def test_errors_say_what_to_do(adata, call, says):
+    assert_refused(lambda: call(adata), says)
