@@ -8,8 +8,8 @@ from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from scx._clustering import algorithms
-from scx._clustering.algorithms import ALGORITHMS
+from scx._clustering import algorithms, arrays
+from scx._clustering.algorithms import ALGORITHMS, assign_by_vote
 from scx._clustering.fit import fit_partition
 
 
@@ -88,20 +88,23 @@ def test_gmm_is_expectation_and_maximisation_from_kmeans():
 
 def test_empty_clusters_get_the_nearest_cells_that_are_not_alone():
     embedding = np.array([[0.0], [1.0], [2.0], [3.0], [10.0]])
-    labels = algorithms._fill_up(np.array([0, 0, 0, 0, 2]), 4, np.array([[1.0], [9.0], [10.0], [0.1]]), embedding)
+    labels = algorithms._fill_empty_clusters(
+        np.array([0, 0, 0, 0, 2]), np.array([[1.0], [9.0], [10.0], [0.1]]), embedding
+    )
     assert labels.tolist() == [3, 0, 0, 1, 2]
 
 
 def test_cells_outside_the_sample_take_the_label_of_most_of_fifteen_neighbours(monkeypatch):
-    monkeypatch.setattr(algorithms, "CHUNK", 70)
+    monkeypatch.setattr(arrays, "CHUNK", 70)
     rng = np.random.default_rng(0)
     embedding, labels = rng.normal(size=(200, 2)), rng.integers(0, 3, 90)
     fitted = np.sort(rng.choice(200, 90, replace=False))
-    carried = algorithms._carried_over(embedding, fitted, labels)
+    carried, rule = assign_by_vote(embedding, fitted, labels)
     np.testing.assert_array_equal(carried[fitted], labels)
+    voted = rule.assign(embedding)
     for cell in np.setdiff1d(np.arange(200), fitted):
         nearest = np.argsort(np.linalg.norm(embedding[fitted] - embedding[cell], axis=1))[:15]
-        assert carried[cell] == np.bincount(labels[nearest], minlength=3).argmax()
+        assert carried[cell] == voted[cell] == np.bincount(labels[nearest], minlength=3).argmax()
 
 
 def test_spectral_is_that_of_scikit_learn_and_does_not_warn_of_groups_that_lie_apart(blobs):

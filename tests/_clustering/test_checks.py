@@ -10,6 +10,7 @@ import scx
 from scx._clustering.algorithms import ALGORITHMS
 from scx._clustering.checks import check_partition
 from scx._clustering.confidence import posterior
+from scx._clustering.rules import NearestCenter
 from scx._clustering.types import Partition, Prediction
 
 
@@ -76,7 +77,7 @@ def test_more_clusters_than_the_sample_has_cells(monkeypatch):
     from scx._clustering.algorithms import run_algorithm
 
     monkeypatch.setitem(ALGORITHMS, "ward", replace(ALGORITHMS["ward"], max_cells=10))
-    labels, n_fitted = run_algorithm("ward", np.random.default_rng(0).normal(size=(50, 2)), 20, 0)
+    labels, _, n_fitted = run_algorithm("ward", np.random.default_rng(0).normal(size=(50, 2)), 20, 0)
     assert n_fitted == 20
     assert len(np.unique(labels)) == 20
 
@@ -85,7 +86,7 @@ def test_clusters_at_random_warn(adata, monkeypatch):
     from scx._clustering import fit
 
     def at_random(name, embedding, n_clusters, seed):
-        return np.arange(len(embedding)) % n_clusters, len(embedding)
+        return np.arange(len(embedding)) % n_clusters, NearestCenter(embedding[:n_clusters]), len(embedding)
 
     monkeypatch.setattr(fit, "run_algorithm", at_random)
     with pytest.warns(UserWarning, match="as near to the means of other clusters"):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scx._clustering import confidence as confidence_of_cells
+from scx._clustering import arrays
 from scx._clustering.confidence import is_constant, posterior
 
 
@@ -41,7 +41,7 @@ def test_confidence_knows_no_units_and_no_origin(scale, shift, seed):
 def test_chunks_do_not_change_confidence(blobs, monkeypatch):
     embedding, truth = blobs
     expected = posterior(embedding, truth)
-    monkeypatch.setattr(confidence_of_cells, "CHUNK", 100)
+    monkeypatch.setattr(arrays, "CHUNK", 100)
     np.testing.assert_allclose(posterior(embedding, truth), expected, rtol=1e-5)
 
 

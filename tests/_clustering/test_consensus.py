@@ -7,7 +7,10 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from scx._clustering.consensus import _settle, agreement, consensus
+from scx._clustering import consensus as consensus_module
+from scx._clustering.confidence import posterior
+from scx._clustering.consensus import _settle, agreement, consensus, consensus_of_runs
+from scx._clustering.types import Partition, Prediction
 
 
 def noisy(truth, share, rng):
@@ -119,3 +122,72 @@ def test_two_of_three_labellings_move_cells_and_one_of_two_does_not():
     assert _settle(np.array([0, 1, 0]), rows, n_cells).tolist() == [0, 1, 1]
     for begin in (0, 1):
         assert _settle(np.array([0, 1, begin]), rows[:, :2], n_cells).tolist() == [0, 1, begin]
+
+
+def run_of(truth, share, seed, **fields):
+    """Return a run that separates the groups of `truth`, with a share of wrong labels, and its embedding."""
+    rng = np.random.default_rng(seed)
+    embedding = 8 * np.eye(6)[truth][:, rng.permutation(6)] + rng.normal(size=(len(truth), 6))
+    return Partition(noisy(truth, share, rng), **fields), embedding
+
+
+def test_the_run_that_agrees_most_is_chosen_and_its_embedding_assigns_new_points(truth):
+    runs, embeddings = zip(*(run_of(truth, share, seed) for seed, share in enumerate((0.1, 0.02, 0.15))), strict=True)
+    found, chosen = consensus_of_runs(runs, embeddings, 5, 0)
+    assert chosen == 1
+    np.testing.assert_array_equal(found.labels, consensus([run.labels for run in runs], 5, 0).labels)
+    expected = np.mean([posterior(embedding, found.labels) for embedding in embeddings], axis=0)
+    np.testing.assert_array_equal(found.confidence, expected)
+    labels, confidence = found.assign(embeddings[1])
+    assert (labels == found.labels).mean() > 0.97
+    same = labels == found.labels
+    np.testing.assert_allclose(confidence[same], posterior(embeddings[1], found.labels)[same], rtol=1e-6)
+    again = consensus_of_runs(runs, embeddings, 5, 0)[0]
+    np.testing.assert_array_equal(again.assignment.rule.points, found.assignment.rule.points)
+
+
+def test_a_large_consensus_keeps_a_sample_to_vote(truth, monkeypatch):
+    monkeypatch.setattr(consensus_module, "MAX_VOTERS", 200)
+    runs, embeddings = zip(*(run_of(truth, 0.1, seed) for seed in range(2)), strict=True)
+    found, chosen = consensus_of_runs(runs, embeddings, 5, 0)
+    assert found.assignment.rule.points.shape == (200, 6)
+    assert (found.assign(embeddings[chosen])[0] == found.labels).mean() > 0.9
+
+
+def test_a_single_run_is_its_own_consensus(truth):
+    run, embedding = run_of(truth, 0.1, 0)
+    found, chosen = consensus_of_runs([run], [embedding], 3, 0)
+    assert found is run
+    assert chosen == 0
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "names"),
+    [("types", ("a", "b", "c")), ("gmm", ("a", "b (1)", "b (2)", "c (1)", "c (2)"))],
+)
+def test_names_prediction_and_confidence_are_those_of_the_chosen_run(truth, monkeypatch, algorithm, names):
+    """Clusters of one name are joined if they are types, and numbered if not."""
+    number = {"chosen": 5, "reason": "given"}
+    found = Partition(truth, info={"cluster": "consensus", "agreement": np.array([0.2, 0.9]), "n_clusters": number})
+    monkeypatch.setattr(consensus_module, "consensus", lambda labellings, n_clusters, seed: found)
+    types = np.array([0, 1, 1, 2, 2])[truth]
+    proba = np.eye(3, dtype=np.float32)[types]
+    runs = [
+        Partition(
+            types,
+            names=("a", "b", "c"),
+            confidence=np.full(len(truth), confidence, dtype=np.float32),
+            prediction=Prediction(("a", "b", "c"), confidence * proba),
+            info={"cluster": algorithm},
+        )
+        for confidence in (0.5, 0.75)
+    ]
+    embeddings = [np.ones((len(truth), 2))] * 2
+    named, chosen = consensus_of_runs(runs, embeddings, None, 0)
+    assert chosen == 1
+    assert named.names == names
+    np.testing.assert_array_equal(named.labels, types if algorithm == "types" else truth)
+    assert named.prediction is runs[1].prediction
+    assert named.confidence is runs[1].confidence
+    with pytest.raises(ValueError, match="cannot assign new points"):
+        named.assign(embeddings[0])

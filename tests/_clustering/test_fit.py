@@ -8,7 +8,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from scx._clustering import algorithms
+from scx._clustering import arrays
 from scx._clustering.algorithms import ALGORITHMS
 from scx._clustering.confidence import posterior
 from scx._clustering.fit import fit_partition
@@ -33,7 +33,7 @@ def test_fitted_on_a_sample_the_others_are_carried_over(monkeypatch, method):
     embedding, truth = make_blobs([3000, 1500, 600], centers=np.eye(3) * 12, random_state=1)
     algorithm = dataclasses.replace(ALGORITHMS[method], max_cells=400)
     monkeypatch.setitem(ALGORITHMS, method, algorithm)
-    monkeypatch.setattr(algorithms, "CHUNK", 1000)
+    monkeypatch.setattr(arrays, "CHUNK", 1000)
     found = fit_partition(embedding.astype(np.float32), 3, method, seed=0)
     assert found.info["n_cells_fitted"] == 400
     assert adjusted_rand_score(truth, found.labels) > 0.99

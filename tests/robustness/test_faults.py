@@ -67,7 +67,7 @@ STEPS = {
     "finish training": "scx.model.{model}._finish_training",
     "embed": "scx.model.{model}.get_latent_representation",
     "cluster": "scx.model.{model}.cluster",
-    "consensus": "scx._workflow.walk.consensus",
+    "consensus": "scx._workflow.walk.consensus_of_runs",
     "settings": "scx._workflow.write.plain",
     "categories": "scx._workflow.write._categorical",
 }

@@ -1,1 +1,1 @@
-"""Arrays and labels in, arrays and labels out."""
+"""Clustering: arrays and labels in, arrays and labels out."""

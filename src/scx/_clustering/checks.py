@@ -1,45 +1,49 @@
-"""Warnings about clusters that are not as many as requested, or separate nothing."""
+"""Warnings: not the requested number of clusters, or clusters that separate nothing."""
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from scx._clustering.types import Partition
 
 CHANCE = 1.05
-"""Clusters separate nothing if the mean confidence is less than so many times that of as many clusters by chance."""
+"""Clusters separate nothing if the mean confidence is below this many times that of chance."""
+PACKAGE = str(Path(__file__).parents[1])
+"""Folder of the package: a warning names the line of the user's code that called it."""
 
 
-def check_partition(partition: Partition, asked: int | None) -> Partition:
-    """Return the clusters with their number as it was found and as it was `asked` for; warn if these differ, or nothing is told apart."""
-    found = len(np.unique(partition.labels))
+def check_partition(partition: Partition, requested: int | None) -> Partition:
+    """Return the partition with the numbers of clusters found and requested in its ``info``.
+
+    Warn if the numbers differ, and if the clusters separate nothing.
+    """
+    n_found = len(np.unique(partition.labels))
     number = dict(partition.info["n_clusters"])
-    if number["chosen"] != found:
-        number |= {"chosen": found, "reason": f"{number['reason']}; {found} found"}
-    if asked is not None:
-        number["asked"] = int(asked)
-        if found != asked:
-            warnings.warn(
-                f"There are {found} clusters, not the {asked} that `n_clusters` asks for ({number['reason']}).",
-                UserWarning,
-                stacklevel=5,
-            )
-    at_random = (
+    if number["chosen"] != n_found:
+        number |= {"chosen": n_found, "reason": f"{number['reason']}; {n_found} found"}
+    if requested is not None:
+        number["asked"] = int(requested)
+        if n_found != requested:
+            _warn(f"There are {n_found} clusters, not the {requested} that `n_clusters` asks for ({number['reason']}).")
+    if n_found == 1:
+        _warn_nothing_separated("all cells are in one")
+    elif (
         partition.prediction is None
         and partition.confidence is not None
-        and partition.confidence.mean() < CHANCE / found
-    )
-    if found == 1 or at_random:
-        warnings.warn(
-            "The clusters separate nothing: "
-            + (
-                "all cells are in one. "
-                if found == 1
-                else "cells are as near to the means of other clusters as to their own. "
-            )
-            + "Look at the embedding, and at the history of the training if there was one, before you use them.",
-            UserWarning,
-            stacklevel=5,
-        )
+        and partition.confidence.mean() < CHANCE / n_found
+    ):
+        _warn_nothing_separated("cells are as near to the means of other clusters as to their own")
     return replace(partition, info={**partition.info, "n_clusters": number})
+
+
+def _warn_nothing_separated(why: str) -> None:
+    _warn(
+        f"The clusters separate nothing: {why}. "
+        "Look at the embedding, and at the history of the training if there was one, before you use them."
+    )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, skip_file_prefixes=(PACKAGE,))

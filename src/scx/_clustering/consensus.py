@@ -1,44 +1,89 @@
-"""One labelling out of several."""
+"""One partition from several."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from scx._clustering.algorithms import N_STARTS
+from scx._clustering.arrays import Labels, Points
+from scx._clustering.confidence import fit_confidence
 from scx._clustering.n_clusters import fixed_n_clusters
-from scx._clustering.naming import ordered_by_size
-from scx._clustering.types import Partition
+from scx._clustering.naming import named_after, ordered_by_size
+from scx._clustering.rules import NeighborVote
+from scx._clustering.types import Assignment, Partition
 from scx._rng import exclusively
 
 MAX_ROUNDS = 100
-"""Rounds of votes after which a consensus is taken as it is."""
+"""Rounds of votes before a consensus is accepted as it is."""
+MAX_VOTERS = 50_000
+"""Cells kept to vote on new points."""
+
+
+def consensus_of_runs(
+    runs: Sequence[Partition], embeddings: Sequence[Points], n_clusters: int | None, seed: int
+) -> tuple[Partition, int]:
+    """Return the consensus of training runs, and the index of the run that agrees with it most.
+
+    The confidence of a cell is the mean over runs of the confidence of the consensus in the
+    embedding of the run. New points of the embedding of the chosen run are assigned by a vote of
+    their nearest cells, with the confidence in that embedding. If types are known, the names of
+    clusters, the prediction and its confidence are those of the chosen run.
+
+    Parameters
+    ----------
+    runs
+        Partition of the same cells by each run.
+    embeddings
+        Embedding of these cells by each run, each of shape (n_cells, n_dims).
+    n_clusters
+        Number of clusters; None for the median over the runs.
+    seed
+        Seed of :func:`consensus`, and of the cells that vote.
+    """
+    if len(runs) == 1:
+        return runs[0], 0
+    found = consensus([run.labels for run in runs], n_clusters, seed)
+    chosen = int(np.argmax(found.info["agreement"]))
+    run = runs[chosen]
+    if run.names is not None:
+        named = named_after(found, run.labels, run.names, join=run.info["cluster"] == "types")
+        return replace(named, confidence=run.confidence, prediction=run.prediction), chosen
+    models = [fit_confidence(embedding, found.labels) for embedding in embeddings]
+    by_run = [model.posterior(points, found.labels) for model, points in zip(models, embeddings, strict=True)]
+    voters = np.random.default_rng(seed).permutation(len(found.labels))[:MAX_VOTERS]
+    vote = NeighborVote(embeddings[chosen][voters], found.labels[voters])
+    assignment = Assignment(vote, models[chosen], np.arange(found.n_clusters))
+    return replace(found, confidence=np.mean(by_run, axis=0), assignment=assignment), chosen
 
 
 @exclusively
-def consensus(labellings: Sequence[NDArray[np.int64]], n_clusters: int | None, seed: int) -> Partition:
-    r"""Cluster cells by how often several labellings put them together, without the cells × cells matrix of it.
+def consensus(labellings: Sequence[Labels], n_clusters: int | None, seed: int) -> Partition:
+    r"""Cluster cells by how often labellings put them together, without a cells × cells matrix.
 
-    With the cells × clusters indicator H of all clusters of all R labellings, :math:`H H^T / R` is the co-association of two
-    cells, and :math:`2 R` times what it lacks to 1 their squared distance as rows of H. KMeans clusters those rows, each
-    distinct one once, weighted by its cells, so that the cost hardly depends on how many cells there are. Then the labellings
-    vote on each cell until nothing changes, see :func:`_settle`: KMeans would rather divide a large cluster on which few differ
-    than keep two small ones apart on which all agree.
+    Let H be the cells × clusters indicator of all clusters of all R labellings. The
+    co-association of two cells is their entry of :math:`H H^T / R`, and the squared distance of
+    their rows of H is :math:`2 R` times one minus the co-association. KMeans clusters the rows.
+    It sees each distinct row once, weighted by its number of cells, so the cost hardly depends on
+    the number of cells. Then the labellings vote on each cell until nothing changes, see
+    :func:`_settle`: KMeans tends to divide a large cluster on which few labellings differ rather
+    than to separate two small clusters on which all agree.
 
     Parameters
     ----------
     labellings
         Cluster of each cell, each of shape (n_cells,).
     n_clusters
-        Number of clusters; None for the median of the labellings'. There are no more than distinct rows, and fewer if votes leave
-        one without cells.
+        Number of clusters; None for the median over the labellings. There are fewer if there are
+        fewer distinct rows, or if the votes leave a cluster without cells.
     seed
         Seed of KMeans.
 
     Returns
     -------
-    The consensus, with the :func:`agreement` of each cell.
+    The consensus, with the :func:`agreement` on each cell. It assigns no new points.
     """
     from sklearn.cluster import KMeans
     from sklearn.preprocessing import OneHotEncoder
@@ -58,11 +103,12 @@ def consensus(labellings: Sequence[NDArray[np.int64]], n_clusters: int | None, s
     return Partition(labels, agreement=agreement(labels, codes), info=info)
 
 
-def _settle(clusters: NDArray, rows: NDArray[np.int64], n_cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Move each distinct row to the cluster that most labellings vote for, again and again until none moves.
+def _settle(clusters: Labels, rows: NDArray[np.int64], n_cells: NDArray[np.int64]) -> Labels:
+    """Move each distinct row to the cluster with most votes of the labellings, until no row moves.
 
-    The clusters of a labelling stand for those of the consensus with which they share most cells, one to one; any left over,
-    because the labelling has more, for the one with which each shares most. A row stays where votes are equal.
+    The clusters of a labelling are matched one to one with those of the consensus, so that they
+    share as many cells as possible. If the labelling has more clusters, each one left over is
+    matched with the cluster with which it shares most cells. A row stays where votes are equal.
 
     Parameters
     ----------
@@ -71,33 +117,35 @@ def _settle(clusters: NDArray, rows: NDArray[np.int64], n_cells: NDArray[np.int6
     rows
         Its cluster in each labelling, shape (n_rows, n_labellings).
     n_cells
-        Cells that it stands for, shape (n_rows,).
+        Number of cells with this row, shape (n_rows,).
     """
     from scipy.optimize import linear_sum_assignment
 
-    each = np.arange(len(rows))
+    row_numbers = np.arange(len(rows))
     n_clusters = clusters.max() + 1
     for _ in range(MAX_ROUNDS):
         votes = np.zeros((len(rows), n_clusters))
-        votes[each, clusters] = 0.5
+        votes[row_numbers, clusters] = 0.5
         for labels in rows.T:
             shared = np.zeros((labels.max() + 1, n_clusters))
             np.add.at(shared, (labels, clusters), n_cells)
-            stands_for = shared.argmax(axis=1)
-            own, partner = linear_sum_assignment(shared, maximize=True)
-            stands_for[own] = partner
-            votes[each, stands_for[labels]] += 1
+            partner_of = shared.argmax(axis=1)
+            matched, partners = linear_sum_assignment(shared, maximize=True)
+            partner_of[matched] = partners
+            votes[row_numbers, partner_of[labels]] += 1
         before, clusters = clusters, votes.argmax(axis=1)
         if np.array_equal(before, clusters):
             break
     return clusters
 
 
-def agreement(labels: NDArray[np.int64], labellings: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-    """Return the share of cells that are put together with a cell and have its label too, mean over labellings, in [0, 1].
+def agreement(labels: Labels, labellings: Sequence[Labels]) -> NDArray[np.float32]:
+    """Return how far labellings agree with the label of each cell, in [0, 1], shape (n_cells,).
 
-    Clusters need no matching, and labellings may differ in their number: a cell in a cluster that lies within its `labels`
-    counts 1, one in a cluster of which only a third has its label 1/3. All are codes that begin at 0.
+    For one labelling, this is the share of the cells in the cluster of a cell that have the label
+    of the cell: 1 if the whole cluster has this label, 1/3 if a third of it has. The result is the
+    mean over labellings. Clusters need no matching, and the number of clusters may differ between
+    labellings. All labels are integers from 0.
     """
     total = np.zeros(len(labels))
     for codes in labellings:

@@ -1,4 +1,4 @@
-"""How many clusters an embedding has: those that resampling reproduces and that lie apart."""
+"""The number of clusters of an embedding, chosen by how stable and how separate they are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,30 +7,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scx._clustering.arrays import Points
+
 MAX_CELLS = 2_000
-"""Cells that take part. More hardly move the choice, and every number of clusters is fitted on halves of them many times."""
+"""Cells used; more hardly change the choice. Each number of clusters is fitted on many halves."""
 N_SPLITS = 6
-"""Times that the cells are split into halves."""
+"""Random splits of the cells into halves."""
 N_STARTS = 2
 """Starts of KMeans in each half."""
 TOLERANCE = 0.05
-"""The largest number of clusters is chosen whose score is within this share of the best."""
+"""The largest number of clusters whose score is within this share of the best is chosen."""
 MIN_CELLS_PER_CLUSTER = 5
-"""A half with fewer cells per cluster than this, on average, tells nothing of stability."""
+"""A half with fewer cells per cluster than this, on average, does not measure stability."""
 LARGEST = 64
-"""Largest number of clusters that is tried."""
+"""Largest number of clusters to try."""
 
 
 @dataclass(frozen=True)
 class NumberOfClusters:
-    """A number of clusters, and why.
+    """A number of clusters, and the reason for it.
 
     Parameters
     ----------
     chosen
         The number.
     info
-        For ``uns``: ``chosen``, ``reason``, and where it was not given, the curves over the numbers ``tried``.
+        For ``uns``: ``chosen``, ``reason``, and if it was not given, the curves over the numbers
+        ``tried``.
     """
 
     chosen: int
@@ -38,28 +41,31 @@ class NumberOfClusters:
 
 
 def fixed_n_clusters(n_clusters: int, reason: str = "given") -> NumberOfClusters:
-    """Return a number of clusters that needs no choosing."""
+    """Return a number of clusters that is known."""
     return NumberOfClusters(n_clusters, {"chosen": n_clusters, "reason": reason})
 
 
-def choose_n_clusters(embedding: NDArray, seed: int) -> NumberOfClusters:
+def choose_n_clusters(embedding: Points, seed: int) -> NumberOfClusters:
     r"""Choose the number of clusters by stability under resampling and separation.
 
-    For each number k, the cells are split at random into halves, KMeans clusters each half, and both clusterings are carried
-    over to all cells. *Stability* is the Jaccard index of each cluster of the first half with the most similar one of the
-    second (:cite:t:`Yu2022` compare by the adjusted Rand index), *separation* the silhouette coefficient of its cells. Both
-    are averaged over clusters, so that a rare type counts as much as a common one. The score is the mean of stability times
-    separation over splits. Of all k whose score is within 5 % of the best, the largest is chosen: such k tell one structure
-    at several depths, and it is easier to merge two clusters than to see that one type is missing.
+    For each number k, the cells are split at random into halves, KMeans clusters each half, and
+    each of the two clusterings assigns all cells. *Stability* of a cluster of the first half is its
+    Jaccard index with the most similar cluster of the second (:cite:t:`Yu2022` compare by the
+    adjusted Rand index). *Separation* is the mean silhouette coefficient of its cells. Both are
+    averaged over clusters, so that a rare type counts as much as a common one. The score is
+    stability times separation, averaged over splits. Of all k with a score within 5 % of the best,
+    the largest is chosen: such k show one structure at several depths, and it is easier to merge
+    two clusters than to notice that a type is missing.
 
-    Numbers are tried upwards from 2, and until they are ten above twice the best, since scores fall from there on.
+    The numbers tried start at 2 and end ten above twice the best so far, since scores fall from
+    there on.
 
     Parameters
     ----------
     embedding
         Shape (n_cells, n_dims).
     seed
-        Draws the cells that take part, at most 2,000, the splits, and the starts of KMeans.
+        Seed of the cells used, at most 2,000, of the splits, and of the starts of KMeans.
     """
     from sklearn.metrics import pairwise_distances
 
@@ -98,11 +104,11 @@ def choose_n_clusters(embedding: NDArray, seed: int) -> NumberOfClusters:
 def _score_split(
     cells: NDArray[np.float32],
     distances: NDArray[np.float32],
-    halves: Sequence[NDArray],
+    halves: Sequence[NDArray[np.int64]],
     n_clusters: int,
-    seeds: NDArray,
+    seeds: NDArray[np.int64],
 ) -> tuple[float, float]:
-    """Return stability and separation of one split of the `cells`, whose pairwise `distances` are known, into `halves`."""
+    """Return stability and separation of one split; `distances` are between all cells."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_samples
     from sklearn.metrics.cluster import contingency_matrix
@@ -113,7 +119,7 @@ def _score_split(
     )
     common = contingency_matrix(first, second)
     sizes = common.sum(axis=1)
-    if len(sizes) < 2:  # cells that do not differ
+    if len(sizes) < 2:  # the cells do not differ
         return 0.0, 0.0
     jaccard = common / (sizes[:, None] + common.sum(axis=0) - common)
     silhouette = silhouette_samples(distances, first, metric="precomputed")

@@ -1,16 +1,20 @@
-"""Clusters of cells, and what is predicted of known types."""
+"""A partition of cells into clusters, its rule for new points, and predictions of known types."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scx._clustering.arrays import Labels, Points
+from scx._clustering.confidence import ConfidenceModel
+from scx._clustering.rules import Rule
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model that was given types of some cells says of all.
+    """Known types predicted for all cells by a model that was given the types of some.
 
     Parameters
     ----------
@@ -28,35 +32,99 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """How new points get a label and a confidence. It holds plain arrays and numbers only.
+
+    Parameters
+    ----------
+    rule
+        Gives each point one of its clusters, which it numbers in its own way.
+    confidence
+        Confidence of each cluster of the rule at any point.
+    label_of
+        Label of each cluster of the rule, shape (n_rule_clusters,). Several clusters of the rule
+        have one label where clusters were joined.
+    """
+
+    rule: Rule
+    confidence: ConfidenceModel
+    label_of: Labels
+
+    def assign(self, points: Points) -> tuple[Labels, NDArray[np.float32]]:
+        """Return the label and the confidence of each point."""
+        clusters = self.rule.assign(points)
+        return self.label_of[clusters], self.confidence.posterior(points, clusters)
+
+
+@dataclass(frozen=True)
 class Partition:
-    """Clusters of cells.
+    """Cells divided into clusters.
 
     Parameters
     ----------
     labels
-        Cluster of each cell, shape (n_cells,); 0 is the largest where clusters have no names.
+        Cluster of each cell, shape (n_cells,). Without names, 0 is the largest.
     names
-        Name of each cluster; None names them by their numbers.
+        Name of each cluster; None if their numbers are their names.
     confidence
-        Confidence of each cell's cluster in [0, 1], see :func:`posterior`, or of its predicted type where there is one, shape
-        (n_cells,); None without an embedding.
+        Confidence of the cluster of each cell in [0, 1], see
+        :func:`scx._clustering.confidence.posterior`, or of its predicted type if there is a
+        prediction, shape (n_cells,); None without an embedding.
     prediction
-        Known types that cells are likely of; None where none is known.
+        Predicted known types; None if no types are known.
     agreement
-        How far several clusterings agree on each cell, see :func:`scx._clustering.consensus.agreement`; None where there is but one.
+        Agreement of several partitions on each cell, see
+        :func:`scx._clustering.consensus.agreement`; None for a single one.
     info
-        How the clusters came about, for ``uns``: ``n_clusters`` (``chosen``, ``reason``, and the curves behind the choice),
-        ``cluster`` (the algorithm) and what else there is to say.
+        For ``uns``: ``n_clusters`` (``chosen``, ``reason``, and the curves behind the choice),
+        ``cluster`` (the algorithm), and whatever else describes the run.
+    assignment
+        How new points are assigned; None if the clusters do not follow from an embedding alone.
     """
 
-    labels: NDArray[np.int64]
+    labels: Labels
     names: tuple[str, ...] | None = None
     confidence: NDArray[np.float32] | None = None
     prediction: Prediction | None = None
     agreement: NDArray[np.float32] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    assignment: Assignment | None = None
 
     @property
     def n_clusters(self) -> int:
-        """Number of clusters there are."""
+        """Number of clusters."""
         return int(self.labels.max()) + 1
+
+    def assign(self, points: Points) -> tuple[Labels, NDArray[np.float32]]:
+        """Assign points of the embedding that the clusters were fitted to.
+
+        Parameters
+        ----------
+        points
+            Shape (n_points, n_dims).
+
+        Returns
+        -------
+        Label of each point, shape (n_points,), and the confidence of that label in [0, 1], shape
+        (n_points,): the probability of :func:`scx._clustering.confidence.posterior` under the
+        fitted clusters.
+
+        Raises
+        ------
+        ValueError
+            If the partition has no rule for new points.
+        """
+        if self.assignment is None:
+            msg = (
+                "This partition cannot assign new points: its clusters do not follow from an embedding alone. "
+                "They come from several partitions or from known types."
+            )
+            raise ValueError(msg)
+        return self.assignment.assign(points)
+
+    def renumbered(self, new_label: Labels) -> Self:
+        """Return the partition with label `new_label[i]` for cluster i; equal labels are joined."""
+        assignment = self.assignment
+        if assignment is not None:
+            assignment = replace(assignment, label_of=new_label[assignment.label_of])
+        return replace(self, labels=new_label[self.labels], assignment=assignment)

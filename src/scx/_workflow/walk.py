@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,8 @@ from scanpy import logging as logg
 from scx import _anndata, _checks
 from scx._clustering.algorithms import ALGORITHMS
 from scx._clustering.checks import check_partition
-from scx._clustering.confidence import posterior
-from scx._clustering.consensus import consensus
+from scx._clustering.consensus import consensus, consensus_of_runs
 from scx._clustering.fit import fit_partition
-from scx._clustering.naming import named_after
 from scx._clustering.types import Partition
 from scx._config import Positive, check_option
 from scx._matrix import read_counts
@@ -139,7 +136,7 @@ def fit_and_annotate(
                 # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
                 model.deregister_manager(working)
         models.append(model)
-    partition, kept = _one_of(partitions, embeddings, n_clusters, seeds[-1])
+    partition, kept = consensus_of_runs(partitions, embeddings, n_clusters, seeds[-1])
     partition = check_partition(partition, n_clusters)
     model, embedding = models[kept], embeddings[kept]
     # What was kept of the training is clustered as its end was.
@@ -256,26 +253,6 @@ def agree_and_annotate(
     partition = consensus(labellings, n_clusters, *spawn_seeds(rng, 1))
     settings = {"method": "consensus", "keys": keys, "rng": _recorded(rng)}
     return _write_clusters(adata, own, partition, n_clusters, settings, start, copy)
-
-
-def _one_of(
-    partitions: Sequence[Partition], embeddings: Sequence[NDArray[np.float32]], n_clusters: int | None, seed: int
-) -> tuple[Partition, int]:
-    """Return the consensus of the runs, and which run agrees with it most: its embedding and model are kept.
-
-    The confidence is that of the consensus in the embeddings, mean over runs; where types are known, the prediction with its
-    confidence and the names of clusters are those of the run that is kept.
-    """
-    if len(partitions) == 1:
-        return partitions[0], 0
-    found = consensus([run.labels for run in partitions], n_clusters, seed)
-    kept = int(np.argmax(found.info["agreement"]))
-    best = partitions[kept]
-    if best.names is not None:
-        found = named_after(found, best.labels, best.names, join=best.info["cluster"] == "types")
-        return replace(found, confidence=best.confidence, prediction=best.prediction), kept
-    confidence = np.mean([posterior(embedding, found.labels) for embedding in embeddings], axis=0)
-    return replace(found, confidence=confidence), kept
 
 
 def _write_clusters(
