@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pl.plots import N_OBS, fabricated
+from scx._methods import METHODS
 from scx._workflow import read
 
 
@@ -101,10 +102,22 @@ def test_predictions(adata):
     assert predictions.tolist() == adata.obs["mine_prediction"].tolist()
     np.testing.assert_allclose(confidence, adata.obs["mine_confidence"])
     del adata.obs["mine_prediction"]
-    with pytest.raises(ValueError, match=r"no `adata.obs\['mine_prediction'\]`.*scx.tl.semiaae"):
+    with pytest.raises(ValueError, match=r"no `adata.obs\['mine_prediction'\]`.*scx.tl.*labels_key=..."):
         read.read_predictions(adata, "mine")
 
 
 def test_categories_are_in_the_order_of_scanpys_palettes():
     numbered = pd.Series([f"{i}" for i in range(N_OBS)], index=np.arange(N_OBS).astype(str))
     assert list(read.as_categories(numbered).cat.categories) == sorted(numbered)  # "10" before "2"
+
+
+def test_calls_that_messages_name():
+    assert read.method_call("infovae") == "`scx.tl.infovae(adata)`"
+    assert read.method_call("infovae", "n_runs=2") == "`scx.tl.infovae(adata, n_runs=2)`"
+    assert read.method_call("cluster") == "`scx.tl.cluster(adata, use_rep)`"
+    other = read.method_call("other", "n_runs=2")
+    assert "`scx.tl.<method>(adata, n_runs=2, key_added='other')`" in other
+    assert all(name in other for name in METHODS)
+    labelled = [name for name, method in METHODS.items() if "labels" in method.obs_fields]
+    for name in METHODS:
+        assert (f"scx.tl.{name}(" in read.method_call(name, obs_field="labels")) == (name in labelled)

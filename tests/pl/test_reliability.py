@@ -10,7 +10,10 @@ from scx.pl._reliability import _calibration
     ("call", "says"),
     [
         (lambda a: scx.pl.reliability(a, "nothing"), "There is no result of scx under `key='nothing'`"),
-        (lambda a: scx.pl.reliability(a, "nothing", labels_key="type"), "scx.tl.semiaae(adata, labels_key"),
+        (
+            lambda a: scx.pl.reliability(a, "nothing", labels_key="type"),
+            "(adata, labels_key=..., key_added='nothing')",
+        ),
         (lambda a: scx.pl.reliability(a, "mine", labels_key="nothing"), "`labels_key` one of"),
     ],
 )

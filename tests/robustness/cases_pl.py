@@ -522,7 +522,7 @@ TARGETS: list[Target] = [
                 accepts(["b", "a"], lambda done: axes(done)[0].get_yticklabels()[0].get_text() == "b"),
                 accepts(["b"], title("ARI")),
                 refuses(["a", "nothing"], "'b'"),
-                refuses(["a", "a"], "different"),
+                refuses(["a", "a"], "each method once"),
                 refuses([], "empty"),
             ],
             "cmap": [

@@ -13,10 +13,16 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scx import _anndata, _checks
+from scx._methods import METHODS
 from scx._workflow.keys import Keys
 
 DICTS = ("params", "history", "phases", "n_clusters", "calibration")
 """Entries of a record that are dicts."""
+WITHOUT_MODEL = {
+    "cluster": "scx.tl.cluster(adata, use_rep)",
+    "consensus": "scx.tl.consensus(adata, keys)",
+}
+"""Calls that cluster without a model, by the name under which they write."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +78,27 @@ class Snapshots:
     """Shape (n_cells, n_epochs, n_latent)."""
 
 
-def method_call(key: str) -> str:
-    """Return the call that computes what is written under `key`, for messages."""
-    from scx import tl
+def method_call(key: str, *arguments: str, obs_field: str | None = None) -> str:
+    """Return the call that computes what is written under `key`, for messages.
 
-    return f"scx.tl.{key}(adata)" if key in tl.__all__ else f"scx.tl.contrastive(adata, key_added={key!r})"
-
-
-def label_method_call(key: str) -> str:
-    """Return the call that predicts labels and writes them under `key`, for messages."""
-    return method_call(key) if key == "semiaae" else f"scx.tl.semiaae(adata, labels_key, key_added={key!r})"
+    Parameters
+    ----------
+    key
+        Name under which the call writes; unless it names a function, the call has a `key_added`.
+    *arguments
+        Further arguments of the call, as code.
+    obs_field
+        Only methods that read this field of ``obs`` are named; None for all methods.
+    """
+    names = [name for name, method in METHODS.items() if obs_field is None or obs_field in method.obs_fields]
+    if key in WITHOUT_MODEL:
+        return f"`{WITHOUT_MODEL[key]}`"
+    if key in names:
+        return f"`scx.tl.{key}({', '.join(['adata', *arguments])})`"
+    call = ", ".join(["adata", *arguments, f"key_added={key!r}"])
+    if len(names) == 1:
+        return f"`scx.tl.{names[0]}({call})`"
+    return f"`scx.tl.<method>({call})`, where <method> is {', '.join(names[:-1])} or {names[-1]}"
 
 
 def read_obs(adata: AnnData) -> pd.DataFrame:
@@ -105,7 +122,7 @@ def read_record(adata: AnnData, key: str, *entries: str) -> Mapping[str, Any]:
     name = Keys(key).uns
     if name not in records:
         msg = (
-            f"There is no result of scx under `key={key!r}`. Compute it with `{method_call(key)}`. "
+            f"There is no result of scx under `key={key!r}`. Compute it with {method_call(key)}. "
             f"`adata` holds results under {', '.join(map(repr, records)) or 'no key'}."
         )
         raise ValueError(msg)
@@ -114,12 +131,12 @@ def read_record(adata: AnnData, key: str, *entries: str) -> Mapping[str, Any]:
         if entry in record and not isinstance(record[entry], Mapping):
             msg = (
                 f"`key={key!r}`: `adata.uns[{name!r}][{entry!r}]` is not a dict: it was changed after scx wrote it. "
-                f"Run `{method_call(key)}` again."
+                f"Run {method_call(key)} again."
             )
             raise ValueError(msg)
     for entry in entries:
         if not record.get(entry):
-            msg = f"`key={key!r}`: `adata.uns[{name!r}]` has no {entry!r}. Compute it with `{method_call(key)}`."
+            msg = f"`key={key!r}`: `adata.uns[{name!r}]` has no {entry!r}. Compute it with {method_call(key)}."
             raise ValueError(msg)
     return record
 
@@ -183,8 +200,8 @@ def read_snapshots(adata: AnnData, key: str) -> Snapshots:
     record, keys = read_record(adata, key), Keys(key)
     names = (keys.snapshot_clusters, keys.snapshot_embeddings)
     if "snapshots" not in record or not all(name in adata.obsm for name in names):
-        call = f'{method_call(key).removesuffix(")")}, train_kwargs={{"snapshot_epochs": [0, 5, 20]}})'
-        msg = f"There are no snapshots of the training under `key={key!r}`. Keep them with `{call}`."
+        call = method_call(key, 'train_kwargs={"snapshot_epochs": [0, 5, 20]}')
+        msg = f"There are no snapshots of the training under `key={key!r}`. Keep them with {call}."
         raise ValueError(msg)
     epochs = [int(epoch) for epoch in _read_curve(key, ["snapshots"], record["snapshots"])]
     clusters, embeddings = (np.asarray(adata.obsm[name]) for name in names)
@@ -210,7 +227,7 @@ def read_embedding(adata: AnnData, key: str) -> NDArray[np.floating]:
     """Return the embedding under `key`; raise unless there is one."""
     name = Keys(key).embedding
     if name not in adata.obsm:
-        msg = f"`key={key!r}`: there is no embedding `adata.obsm[{name!r}]`. Compute it with `{method_call(key)}`."
+        msg = f"`key={key!r}`: there is no embedding `adata.obsm[{name!r}]`. Compute it with {method_call(key)}."
         raise ValueError(msg)
     return _anndata.check_representation(adata, "key", name)
 
@@ -252,7 +269,7 @@ def find_stored_layout(adata: AnnData, use_rep: str) -> str | None:
 def read_clusters(adata: AnnData, key: str) -> pd.Series:
     """Return the clusters under `key` as categories in use; raise unless they are there."""
     if Keys(key).clusters not in adata.obs:
-        msg = f"`key={key!r}`: there are no clusters `adata.obs[{key!r}]`. Compute them with `{method_call(key)}`."
+        msg = f"`key={key!r}`: there are no clusters `adata.obs[{key!r}]`. Compute them with {method_call(key)}."
         raise ValueError(msg)
     return _read_categories(adata, "key", Keys(key).clusters)
 
@@ -283,7 +300,7 @@ def read_confidence(adata: AnnData, key: str) -> NDArray[np.float64]:
     """Return the confidence of each cell, NaN where it has none; raise unless it is there."""
     name = Keys(key).confidence
     if name not in adata.obs:
-        msg = f"`key={key!r}`: there is no confidence `adata.obs[{name!r}]`. Compute it with `{method_call(key)}`."
+        msg = f"`key={key!r}`: there is no confidence `adata.obs[{name!r}]`. Compute it with {method_call(key)}."
         raise ValueError(msg)
     return _anndata.check_share(adata, "key", name)
 
@@ -295,7 +312,7 @@ def read_predictions(adata: AnnData, key: str) -> tuple[pd.Series, NDArray[np.fl
         if name not in adata.obs:
             msg = (
                 f"`key={key!r}`: there is no `adata.obs[{name!r}]`. Predictions come from a method that learns from "
-                f"labels, such as `{label_method_call(key)}`."
+                f"labels: {method_call(key, 'labels_key=...', obs_field='labels')}."
             )
             raise ValueError(msg)
     confidence = _anndata.check_share(adata, "key", keys.confidence)
