@@ -56,7 +56,9 @@ def test_kmeans_that_begins_on_a_sample_ends_with_every_cell_nearest_to_its_mean
 
 
 def mixture_by_loop(cells, labels, n_clusters, floor):
-    """Expectation and maximisation for Gaussians with diagonal covariances, from clusters, until likelihoods gain less than 0.001."""
+    """Expectation and maximisation for Gaussians with diagonal covariances, from clusters, until
+    likelihoods gain less than 0.001.
+    """
 
     def logits_given(share):
         mass = share.sum(axis=0)
@@ -75,7 +77,9 @@ def mixture_by_loop(cells, labels, n_clusters, floor):
 
 
 def test_gmm_is_expectation_and_maximisation_from_kmeans():
-    """Groups of unequal size and width, one of them flat in a dimension, so that the least variance matters."""
+    """Groups of unequal size and width, one of them flat in a dimension, so that the least
+    variance matters.
+    """
     rng = np.random.default_rng(0)
     widths = np.array([[3.0, 1.0, 1.0], [0.5, 0.5, 0.5], [1.0, 1.0, 0.0], [0.3, 2.0, 1.0]])
     truth = np.repeat(np.arange(4), [300, 150, 100, 50])

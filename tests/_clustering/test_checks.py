@@ -1,4 +1,6 @@
-"""The number of clusters that is told is the one that is there, and clusters that separate nothing say so."""
+"""The number of clusters that is told is the one that is there, and clusters that separate nothing
+say so.
+"""
 
 import dataclasses
 import warnings

@@ -63,7 +63,9 @@ def test_confidence_does_not_depend_on_where_the_origin_is(blobs):
 
 
 def test_cells_that_differ_by_rounding_only_are_constant():
-    """64 units in the last place: a part in 130,000 in single precision, and in 7 · 10¹³ in double."""
+    """64 units in the last place: a part in 130,000 in single precision, and in 7 · 10¹³ in
+    double.
+    """
     for dtype, small, large in ((np.float32, 7e-6, 1e-5), (np.float64, 1.3e-14, 2e-14)):
         for size in (-3.0, 1e4):
             cells = np.tile(np.array([size, size / 2, 0.0]), (5, 1))

@@ -37,7 +37,9 @@ def test_is_better_than_each(truth):
 
 
 def test_most_labellings_have_each_cell_where_it_is(truth):
-    """No cell would move: matched one to one with the consensus, no other of its clusters has more votes of the labellings."""
+    """No cell would move: matched one to one with the consensus, no other of its clusters has more
+    votes of the labellings.
+    """
     rng = np.random.default_rng(3)
     labellings = [noisy(truth, 0.4, rng) for _ in range(5)]
     found = consensus(labellings, 5, 0).labels
@@ -116,7 +118,9 @@ def test_says_how_far_each_labelling_agrees_and_seed_repeats(truth):
 
 
 def test_two_of_three_labellings_move_cells_and_one_of_two_does_not():
-    """The first two rows stand for most cells; the third begins in cluster 0, and 2 of 3 labellings put it to 1."""
+    """The first two rows stand for most cells; the third begins in cluster 0, and 2 of 3
+    labellings put it to 1.
+    """
     rows = np.array([[0, 0, 0], [1, 1, 1], [0, 1, 1]])
     n_cells = np.array([50, 50, 3])
     assert _settle(np.array([0, 1, 0]), rows, n_cells).tolist() == [0, 1, 1]
@@ -125,7 +129,9 @@ def test_two_of_three_labellings_move_cells_and_one_of_two_does_not():
 
 
 def run_of(truth, share, seed, **fields):
-    """Return a run that separates the groups of `truth`, with a share of wrong labels, and its embedding."""
+    """Return a run that separates the groups of `truth`, with a share of wrong labels, and its
+    embedding.
+    """
     rng = np.random.default_rng(seed)
     embedding = 8 * np.eye(6)[truth][:, rng.permutation(6)] + rng.normal(size=(len(truth), 6))
     return Partition(noisy(truth, share, rng), **fields), embedding

@@ -91,7 +91,9 @@ def test_only_a_sample_takes_part():
 
 
 def test_the_largest_number_within_five_percent_of_the_best_is_chosen_and_the_curves_are_means_over_splits(monkeypatch):
-    """On stability and separation from a table: 0.95 of the best is near enough, 0.94 is not; numbers end ten above 2 × best."""
+    """On stability and separation from a table: 0.95 of the best is near enough, 0.94 is not;
+    numbers end ten above 2 × best.
+    """
     best = {2: 0.5, 3: 1.0, 4: 0.9, 5: 0.96, 6: 0.94}
     calls = []
 

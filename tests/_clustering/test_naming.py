@@ -16,7 +16,9 @@ def test_clusters_are_numbered_by_size(labels):
 
 
 def test_clusters_of_one_name_are_joined_or_told_apart():
-    """Clusters 0, 1 and 3 are mostly of type b, 2 has no vote; a type that is called like a numbered one keeps its name."""
+    """Clusters 0, 1 and 3 are mostly of type b, 2 has no vote; a type that is called like a
+    numbered one keeps its name.
+    """
     labels = np.repeat([0, 1, 2, 3, 4], [9, 7, 5, 4, 3])
     voters = np.repeat([1, 1, -1, 1, 2], [9, 7, 5, 4, 3])
     voters[0] = 0

@@ -154,7 +154,9 @@ def test_without_a_rule_new_points_are_refused():
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_what_assigns_points_is_plain_and_apart_from_the_data(algorithm):
-    """Dataclasses of arrays and numbers, which can be saved without pickle; changing the embedding changes none of them."""
+    """Dataclasses of arrays and numbers, which can be saved without pickle; changing the embedding
+    changes none of them.
+    """
     embedding, _ = groups()
     partition = fit_partition(embedding, 4, algorithm, seed=0)
     points = embedding.copy()
