@@ -1,14 +1,12 @@
-"""What an option of a model may be: the annotations of the signature that takes it say so, and one function checks them.
+"""Options of models: the fields of frozen dataclasses, and one function that checks values for them.
 
-An option is a number in a range, True or False, one of several words, a sequence of these, or None where that is allowed:
-``Annotated[float, Range(0, 1)]``, ``bool``, ``Literal["adam", "adadelta"]``, ``Sequence[Width]``, ``tuple[Width, Width]``,
-``Width | None``.
+The annotation of a field says which values it takes: ``Annotated[float, Range(0, 1)]``, ``bool``,
+``Literal["adam", "adadelta"]``, ``Sequence[Width]``, ``tuple[Width, Width]``, ``Width | None``.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from inspect import Parameter, signature
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -20,7 +18,7 @@ from scx._types import check_type
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`; with `above` or `below`, without the bound itself."""
+    """Numbers from `low` to `high`; `above` and `below` exclude the lower and the upper bound."""
 
     low: float
     high: float = math.inf
@@ -39,13 +37,15 @@ class Range:
 
 
 Count = Annotated[int, Range(1, 1_000_000)]
-"""A number of things of which there must be one."""
+"""A number of things, at least one."""
 Width = Annotated[int, Range(1, 100_000)]
-"""Units of a layer; more are a slip, and would fill the memory."""
+"""Units of a layer. A larger number is a mistake and would fill the memory."""
+BatchSize = Annotated[int, Range(2)]
+"""Cells per training step."""
 Share = Annotated[float, Range(0, 1)]
-"""A part of a whole."""
+"""A fraction of a whole."""
 Rate = Annotated[float, Range(0, 1, below=True)]
-"""Probability with which something is left out; some must be left."""
+"""Probability of dropping a value; below 1, because some values must be kept."""
 Weight = Annotated[float, Range(0, 1e6)]
 """Weight of a loss."""
 Positive = Annotated[float, Range(0, 1e6, above=True)]
@@ -53,41 +53,34 @@ Positive = Annotated[float, Range(0, 1e6, above=True)]
 Noise = Annotated[float, Range(0, 100)]
 """Size of a perturbation of z-scores."""
 Temperature = Annotated[float, Range(0.001, 100)]
-"""Divides similarities; outside this range, exponentials overflow or all pairs look alike."""
+"""Divisor of similarities. Outside this range exponentials overflow or all pairs look alike."""
 LearningRate = Annotated[float, Range(0, 10, above=True)]
-"""Steps beyond the largest of these diverge in every optimiser here."""
+"""Larger steps diverge with every optimiser used here."""
 
 
-def options_of(function: Callable) -> dict[str, Any]:
-    """Return the annotation of each keyword-only parameter; of a class that passes ``**kwargs`` on, its parents' too."""
-    found: dict[str, Any] = {}
-    for step in function.__mro__ if isinstance(function, type) else (function,):
-        init = step.__dict__.get("__init__") if isinstance(step, type) else step
-        if init is None:
-            continue
-        parameters = signature(init).parameters.values()
-        hints = get_type_hints(init, include_extras=True)
-        found = {p.name: hints[p.name] for p in parameters if p.kind is Parameter.KEYWORD_ONLY} | found
-        if not any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
-            break
-    return found
+def options_of(config: type) -> dict[str, Any]:
+    """Return the annotation of each field of a configuration, a dataclass."""
+    hints = get_type_hints(config, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(config)}
 
 
-def check_options(name: str, options: Any, function: Callable, known: Iterable[str] | None = None) -> dict[str, Any]:
-    """Return `options` as plain Python values; raise unless they are keyword arguments that `function` can use.
+def check_options(
+    name: str, options: Any, config: type, known: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """Return `options` as plain Python values; raise unless they can replace fields of `config`.
 
     Parameters
     ----------
     name
-        Argument that holds them, for messages; empty where each was passed by itself.
+        Argument that holds the options, for messages; empty if each option is its own argument.
     options
-        Mapping of names to values, or None for none.
-    function
-        Function or class whose keyword-only parameters say what is allowed.
+        Mapping of names to values, or None for no options.
+    config
+        Dataclass; its annotations say which values are allowed.
     known
-        Names that may be given; None for all.
+        Names that may be given; None for all fields.
     """
-    annotations = options_of(function)
+    annotations = options_of(config)
     check_arguments(name, options, annotations if known is None else known)
     return {
         option: check_option(f"{name}[{option!r}]" if name else option, value, annotations[option])
@@ -96,7 +89,7 @@ def check_options(name: str, options: Any, function: Callable, known: Iterable[s
 
 
 def check_option(name: str, value: Any, annotation: Any) -> Any:
-    """Return a value as the plain Python value that it stands for; raise unless `annotation` allows it."""
+    """Return `value` as a plain Python value; raise unless `annotation` allows it."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         (inner,) = (part for part in get_args(annotation) if part is not NoneType)
@@ -122,7 +115,7 @@ def _number(name: str, value: Any, kind: type, allowed: Range) -> Any:
 
 
 def _sequence(name: str, value: Any, annotation: Any) -> tuple[Any, ...]:
-    """Check ``Sequence[X]``, of which there must be one, and ``tuple[X, X]``."""
+    """Check ``Sequence[X]``, with at least one entry, and ``tuple[X, X]``."""
     parts = get_args(annotation)
     is_sequence = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     if not is_sequence and not (isinstance(value, np.ndarray) and value.ndim == 1):

@@ -1,4 +1,4 @@
-"""Normalisation of counts as a layer, so that a trained model takes raw counts of new cells."""
+"""Normalisation of counts as a layer: a trained model takes raw counts of new cells."""
 
 from collections.abc import Iterable
 
@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from .source import Batch
+
 
 class LogNormalize(nn.Module):
     """Size factor, log1p, z-score and clipping, with statistics that are saved with the model.
 
     ``y = clip((log1p(x · m / s) − μ) / σ)`` for counts x of a cell with size factor s; the median size factor m and each
-    gene's mean μ and standard deviation σ are those of the cells given to :meth:`fit`. Equals
-    :func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p` and :func:`scanpy.pp.scale` in turn on those cells.
+    gene's mean μ and standard deviation σ are those of the cells given to :meth:`fit`. On those
+    cells it equals :func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p` and
+    :func:`scanpy.pp.scale`, one after the other.
 
     Parameters
     ----------
@@ -23,7 +26,7 @@ class LogNormalize(nn.Module):
     max_value
         Values are clipped to [−max_value, max_value]; None does not clip.
     log
-        False leaves out size factor and logarithm, for values that are no counts.
+        False skips size factor and logarithm, for values that are not counts.
     """
 
     median: Tensor
@@ -38,7 +41,7 @@ class LogNormalize(nn.Module):
         self.register_buffer("mean", torch.zeros(n_genes))
         self.register_buffer("std", torch.ones(n_genes))
 
-    def fit(self, size_factors: NDArray, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    def fit(self, size_factors: NDArray[np.float32], batches: Iterable[Batch]) -> None:
         """Learn the statistics in one pass, in float64.
 
         Parameters
@@ -46,12 +49,12 @@ class LogNormalize(nn.Module):
         size_factors
             Size factors of all cells, shape (n_cells,).
         batches
-            Counts, shape (n, n_genes), and size factors, shape (n, 1), of all cells, batch by batch.
+            All cells, batch by batch.
         """
         self.median.fill_(float(np.median(size_factors)))
         scaler = StandardScaler()
-        for x, size_factor in batches:
-            scaler.partial_fit(self._log(x.double(), size_factor.double()).cpu().numpy())
+        for batch in batches:
+            scaler.partial_fit(self._log(batch.x.double(), batch.size_factor.double()).cpu().numpy())
         n_cells = scaler.n_samples_seen_
         std = np.sqrt(scaler.var_ * n_cells / max(n_cells - 1, 1))  # unbiased, as in sc.pp.scale
         self.mean.copy_(torch.from_numpy(scaler.mean_))

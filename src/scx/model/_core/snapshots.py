@@ -1,30 +1,26 @@
-"""The embedding at moments of training."""
+"""The embedding after chosen epochs of training."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
 
 import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from scx.model._core.model import DeepClusteringModel
-
 
 class Snapshots(Callback):
-    """Embed all cells at the end of chosen epochs. Training takes the same course with it and without.
+    """Embed all cells at the end of chosen epochs. This does not change the training.
 
     Parameters
     ----------
-    model
-        Model in training.
+    embed
+        Returns the embedding of all cells if training ended now, shape (n_cells, n_latent).
     epochs
-        Epochs, counted from 1; 0 is the moment before the first step.
+        Epochs, counted from 1; 0 is before the first step.
     """
 
-    def __init__(self, model: "DeepClusteringModel", epochs: Collection[int]) -> None:
-        self.model = model
+    def __init__(self, embed: Callable[[], NDArray[np.float32]], epochs: Collection[int]) -> None:
+        self.embed = embed
         self.epochs = {int(epoch) for epoch in epochs}
         self.embeddings: dict[int, NDArray[np.float32]] = {}
 
@@ -38,4 +34,4 @@ class Snapshots(Callback):
 
     def _take(self, epoch: int) -> None:
         if epoch in self.epochs:
-            self.embeddings[epoch] = self.model.snapshot()
+            self.embeddings[epoch] = self.embed()

@@ -57,16 +57,6 @@ NOT_PROBED = {
 """Arguments of training that are not for a trainer, are checked otherwise, or have it make a folder."""
 
 
-UNTOLD = (
-    (".*does not contain unnormalized count data", r"scvi\."),
-    ("Last batch will have a small size", r"scvi\."),
-    ("The number of training batches", r"lightning\.pytorch\."),
-    ("The '\\w+_dataloader' does not have many workers", r"lightning\.pytorch\."),
-    ("You passed in a `val_dataloader` but have no `validation_step`", r"lightning\.pytorch\."),
-    ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", r"lightning\.pytorch\."),
-    ("GPU available but not used", r"lightning\.pytorch\."),
-)
-"""Warnings, beginning of the message and module, of what no user of `scx.tl` can or need change."""
 
 
 def check_trainer(accelerator: Any, devices: Any, arguments: Mapping[str, Any]) -> tuple[str, Any]:
@@ -196,41 +186,5 @@ class Runner(TrainRunner):
         raise failure
 
 
-@contextmanager
-def session_restored() -> Iterator[None]:
-    """Restore the settings of torch, the environment and the handler of Ctrl-C that Lightning changes."""
-    with LOCK:
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-        benchmark = torch.backends.cudnn.benchmark
-        workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
-        on_interrupt = signal.getsignal(signal.SIGINT)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-            torch.backends.cudnn.benchmark = benchmark
-            if workspace is None:
-                os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
-            else:
-                os.environ["CUBLAS_WORKSPACE_CONFIG"] = workspace
-            # a handler that was not set from Python is None, and only the main thread may set one
-            if on_interrupt is not None and threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGINT, on_interrupt)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep back what Lightning and scvi-tools say about hardware, loaders and fractional counts (which scx has checked)."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "scvi")]
-    with LOCK, warnings.catch_warnings():
-        levels = [logger.level for logger in loggers]
-        for message, module in UNTOLD:
-            warnings.filterwarnings("ignore", message=message, module=module)
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.WARNING)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

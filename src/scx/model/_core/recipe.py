@@ -1,0 +1,64 @@
+"""Configurations: every choice that turns a method into a run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from scx._config import BatchSize, Count, LearningRate, Positive, Range, Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleConfig:
+    """Network and losses: the fields that all methods share."""
+
+    max_value: Positive | None
+    """Clipping of z-scores; None does not clip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Schedule of training: the fields that all methods share."""
+
+    arguments_of_train: ClassVar[frozenset[str]] = frozenset({"max_epochs", "batch_size"})
+    """Fields that are arguments of ``train`` themselves; all others are passed as `plan_kwargs`."""
+
+    max_epochs: Count
+    """Passes through the cells."""
+    min_steps: Annotated[int, Range(0)] = 0
+    """Least number of steps. With few cells, epochs are added until training takes this many."""
+    batch_size: BatchSize
+    """Cells per step."""
+    lr: LearningRate
+    """Learning rate; at the start of each phase if a schedule lowers it."""
+    weight_decay: Share = 0.0
+    """L2 penalty of Adam."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """``"constant"``, or ``"cosine"`` from the learning rate to 0."""
+    schedule_epochs: Count | None = None
+    """Epochs after which the cosine reaches 0; None for the epochs of the training."""
+    settle_batch_norm: bool = False
+    """Whether the statistics of batch normalisation are estimated again after training, on cells
+    as they are embedded: without masks and noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Genes, network, training and clustering of a run."""
+
+    n_top_genes: int
+    """Number of highly variable genes."""
+    min_cells: int | float
+    """Genes with counts in fewer cells are dropped; a float is a fraction of the cells."""
+    use_flagged_genes: bool
+    """Whether genes that are flagged in ``var["highly_variable"]`` replace a selection."""
+    cluster: Literal["kmeans", "gmm", "ward", "spectral", "leiden"] = "kmeans"
+    """Algorithm that clusters the embedding, as in :func:`scx.tl.cluster`."""
+    module: ModuleConfig
+    """Network and losses."""
+    training: TrainingConfig
+    """Schedule."""
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return all settings by name, flat."""
+        settings = asdict(self)
+        return settings | settings.pop("module") | settings.pop("training")

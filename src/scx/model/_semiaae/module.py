@@ -1,0 +1,105 @@
+"""Module of scSemiAAE."""
+
+import torch
+from scvi.module.base import auto_move_data
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scx.model._core.losses import decoded_zinb_nll
+from scx.model._core.module import DeepClusteringModule
+from scx.model._core.networks import GaussianNoise, mlp_encoder
+from scx.model._core.normalize import LogNormalize
+from scx.model._core.source import Batch
+
+from .config import SemiAAEConfig
+
+
+class SemiAAEModule(DeepClusteringModule):
+    """Autoencoder of counts; a discriminator holds its embedding to the prior, and a head predicts known types from it.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes.
+    config
+        Networks and losses.
+    n_types
+        Number of known types; 0 for no head.
+    """
+
+    losses = ("loss", "reconstruction_loss")
+    config: SemiAAEConfig
+    inverse_temperature: Tensor
+
+    def __init__(self, n_genes: int, config: SemiAAEConfig, n_types: int) -> None:
+        super().__init__()
+        self.config = config
+        self.normalize = LogNormalize(n_genes, config.max_value)
+        noise = [GaussianNoise(config.noise)] if config.noise > 0 else []
+        self.corrupt = nn.Sequential(*noise, nn.Dropout(config.input_dropout))
+        self.encoder = mlp_encoder(
+            n_genes, config.n_hidden, config.n_latent, batch_norm=config.batch_norm, dropout=config.dropout
+        )
+        per_gene = config.dispersion == "gene"
+        self.decoder = mlp_encoder(
+            config.n_latent,
+            config.n_decoder,
+            (2 if per_gene else 3) * n_genes,
+            batch_norm=config.batch_norm,
+            dropout=config.dropout,
+        )
+        self.log_dispersion = nn.Parameter(torch.zeros(n_genes if per_gene else 0))
+        self.head = nn.Linear(config.n_latent, n_types) if n_types else None
+        self.register_buffer("inverse_temperature", torch.ones(()))  # fitted after training
+        self.discriminator = mlp_encoder(config.n_latent, config.n_discriminator, 1, batch_norm=False)
+
+    @auto_move_data
+    def embed(self, batch: Batch) -> Tensor:
+        """Return the output of the encoder, nothing corrupted."""
+        return self.encoder(self.normalized(batch))
+
+    @auto_move_data
+    def type_probabilities(self, batch: Batch) -> Tensor:
+        """Return the probability of each known type, shape (n, n_types)."""
+        assert self.head is not None
+        return (self.inverse_temperature * self.head(self.embed(batch))).softmax(dim=1)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses of a batch. If types are known, it has a target, see :meth:`_classification`.
+
+        ``loss`` does not include ``discriminator_loss``, the cross-entropy of telling embedded cells
+        from as many draws from the prior, which has no gradient for the encoder.
+        """
+        z = self._corrupted_embedding(batch)
+        prior = torch.randn_like(z)
+        losses = {
+            "reconstruction_loss": self._reconstruction(batch, z),
+            "generator_loss": F.softplus(-self.discriminator(z)).mean(),  # −ln d(z)
+            "discriminator_loss": F.softplus(-self.discriminator(prior)).mean()
+            + F.softplus(self.discriminator(z.detach())).mean(),
+        }
+        loss = self.config.reconstruction_weight * losses["reconstruction_loss"]
+        loss = loss + self.config.adversarial_weight * losses["generator_loss"]
+        if self.head is not None:
+            assert batch.target is not None
+            losses["classification_loss"] = self._classification(batch.target, self.head(z))
+            loss = loss + self.config.classification_weight * losses["classification_loss"]
+        return {"loss": loss, **losses}
+
+    def pretraining_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the likelihood alone."""
+        reconstruction = self._reconstruction(batch, self._corrupted_embedding(batch))
+        return {"loss": self.config.reconstruction_weight * reconstruction, "reconstruction_loss": reconstruction}
+
+    def _corrupted_embedding(self, batch: Batch) -> Tensor:
+        return self.encoder(self.corrupt(self.normalized(batch)))
+
+    @staticmethod
+    def _classification(target: Tensor, logits: Tensor) -> Tensor:
+        """Return the cross-entropy with a target, shapes (n, n_types), mean over rows; rows of 0 do not count."""
+        return -(target * logits.log_softmax(dim=1)).sum() / target.sum().clamp_min(1)
+
+    def _reconstruction(self, batch: Batch, z: Tensor) -> Tensor:
+        """Return the negative log-likelihood of the counts, mean over cells and genes."""
+        relative_size = batch.size_factor / self.normalize.median
+        return decoded_zinb_nll(batch.x, self.decoder(z), relative_size, self.log_dispersion).mean() / batch.x.shape[1]
