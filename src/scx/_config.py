@@ -64,9 +64,7 @@ def options_of(config: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(config)}
 
 
-def check_options(
-    name: str, options: Any, config: type, known: Iterable[str] | None = None
-) -> dict[str, Any]:
+def check_options(name: str, options: Any, config: type, known: Iterable[str] | None = None) -> dict[str, Any]:
     """Return `options` as plain Python values; raise unless they can replace fields of `config`.
 
     Parameters

@@ -1,7 +1,8 @@
-"""From the user's AnnData to the light working AnnData that models are trained on."""
+"""Step 2: the genes, their counts, and size factors, as models train on them."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,35 +15,48 @@ from scx._compat import MASK_VAR_DEFAULT
 from scx._matrix import log_normalized
 from scx._workflow.keys import SIZE_FACTOR
 
+if TYPE_CHECKING:
+    from scx.model._core.preparation import Preparation
+
+
+@dataclass(frozen=True)
+class WorkingData:
+    """What models train on. The counts share memory with the user's if every gene is used."""
+
+    adata: AnnData
+    """Cells × genes of the model, with the counts where the user has them, and size factors."""
+    preparation: "Preparation"
+    """How any other cells are prepared alike."""
+
 
 def prepare(
     counts: sparse.csr_matrix,
     adata: AnnData,
     *,
-    mask_var: NDArray[np.bool_] | str | None,
+    layer: str | None,
+    mask_var: NDArray[np.bool_] | None,
     n_top_genes: int,
     min_cells: int | float,
-) -> AnnData:
-    """Build the working AnnData: counts of the selected genes, and the size factors over all of them.
+) -> WorkingData:
+    """Choose the genes and compute the size factors, the total counts of cells over all genes.
 
     Parameters
     ----------
     counts
-        Counts of all genes, cells × genes, from :func:`read_counts`.
+        Counts of all genes, cells × genes, from :func:`scx._matrix.read_counts`.
     adata
-        The user's AnnData; only its names and the column `mask_var` are read.
+        The user's AnnData. Only its names are read.
+    layer
+        Layer that holds the counts; None for ``X``.
     mask_var
-        Genes to use, resolved by :func:`resolve_mask_var`; None selects by variability.
+        Genes to use, from :func:`resolve_mask_var`; None selects by variability.
     n_top_genes
-        Number of highly variable genes where `mask_var` is None; fewer genes than that are all used.
+        Number of highly variable genes if `mask_var` is None; all genes if there are fewer.
     min_cells
-        Genes with counts in fewer cells are dropped before anything else; a fraction is one of the cells.
-
-    Returns
-    -------
-    AnnData of cells × selected genes. ``X`` is the matrix `counts` itself where every gene is selected;
-    ``obs["_scx_size_factor"]`` holds the total count of each cell.
+        Genes with counts in fewer cells are dropped first; a float is a fraction of the cells.
     """
+    from scx.model._core.preparation import Preparation
+
     if isinstance(min_cells, float):
         min_cells = math.ceil(min_cells * counts.shape[0])
     kept = counts.getnnz(axis=0) >= min_cells
@@ -56,20 +70,25 @@ def prepare(
             f"{_anndata.MIN_GENES}. Select more genes with `mask_var` or `n_top_genes`."
         )
         raise ValueError(msg)
-    return AnnData(
-        X=counts if mask.all() else counts[:, mask],
+    chosen = counts if mask.all() else counts[:, mask]
+    working = AnnData(
+        X=chosen if layer is None else None,
         obs=pd.DataFrame({SIZE_FACTOR: totals}, index=adata.obs_names),
         var=pd.DataFrame(index=adata.var_names[mask]),
+        layers=None if layer is None else {layer: chosen},
     )
+    names = np.asarray(adata.var_names)
+    return WorkingData(working, Preparation(names[mask], layer, SIZE_FACTOR, names[kept]))
 
 
 def resolve_mask_var(
     adata: AnnData, mask_var: Any, n_top_genes: int | None, *, use_flagged: bool
 ) -> NDArray[np.bool_] | None:
-    """Turn the argument `mask_var` into a mask over genes, or None where highly variable genes are to be selected.
+    """Return the mask over genes that the argument `mask_var` gives; None to select highly variable genes.
 
-    The default means ``adata.var["highly_variable"]`` if there is one, unless the call asks for a number of genes or the
-    recipe prescribes its own selection (`use_flagged` false). An explicit None means all genes, as in :func:`scanpy.pp.pca`.
+    The default is ``adata.var["highly_variable"]`` if it exists, unless the call asks for a number
+    of genes or the recipe selects its own (`use_flagged` false). None stands for all genes, as in
+    :func:`scanpy.pp.pca`.
     """
     if mask_var is MASK_VAR_DEFAULT:
         if n_top_genes is not None or not use_flagged or "highly_variable" not in adata.var:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ def fit_and_annotate(
     accelerator, devices, copy = options["accelerator"], options["devices"], options["copy"]
     model_dir, model_kwargs, train_kwargs = options["model_dir"], options["model_kwargs"], options["train_kwargs"]
     cluster, key_added = options["cluster"], options["key_added"]
-    from scx.model._core.training import quiet
+    from scx.model._core.session import quiet
 
     keys = Keys(key_added)
 
@@ -82,8 +83,9 @@ def fit_and_annotate(
             _checks.check_positive_int(name, value, minimum=minimum)
     # A method that needs the number of clusters, or lets the dimensions be chosen, has them among its recipe's arguments.
     asked = {"n_clusters": n_clusters, "n_latent": n_latent}
-    asked = {name: value for name, value in asked.items() if value is not None and name in chosen.module}
-    module_kwargs = model_cls.check_module(model_kwargs, "model_kwargs", known=chosen.module)
+    defaults = asdict(chosen.module)
+    asked = {name: value for name, value in asked.items() if value is not None and name in defaults}
+    module_kwargs = model_cls.check_module(model_kwargs, "model_kwargs")
     _checks.check_agreement("model_kwargs", module_kwargs, asked)
     module_kwargs |= model_cls.check_module(asked)
     _checks.check_n_clusters(module_kwargs.get("n_clusters"), adata.n_obs)
@@ -105,10 +107,16 @@ def fit_and_annotate(
 
     # 2. prepare
     start = logg.info(f"training {model_cls.__name__} on {adata.n_obs} cells")
-    working = prepare(
-        counts, adata, mask_var=mask, n_top_genes=n_top_genes or chosen.n_top_genes, min_cells=chosen.min_cells
+    data = prepare(
+        counts,
+        adata,
+        layer=layer,
+        mask_var=mask,
+        n_top_genes=n_top_genes or chosen.n_top_genes,
+        min_cells=chosen.min_cells,
     )
-    registered = {"size_factor_key": SIZE_FACTOR}
+    working = data.adata
+    registered = {"layer": layer, "size_factor_key": SIZE_FACTOR}
     if labels is not None:
         working.obs[LABELS] = labels
         registered |= {"labels_key": LABELS, "unlabeled_category": ""}
@@ -123,6 +131,7 @@ def fit_and_annotate(
         with global_seed(train_seed), quiet():
             model_cls.setup_anndata(working, **registered)
             model = model_cls(working, recipe=recipe, **module_kwargs)
+            model.preparation_ = data.preparation
             try:
                 model.train(
                     max_epochs,
@@ -131,7 +140,7 @@ def fit_and_annotate(
                 )
                 embeddings.append(model.get_latent_representation())
                 # 5. cluster
-                partitions.append(model.cluster(embeddings[-1], n_clusters, algorithm, cluster_seed, resolution))
+                partitions.append(model.partition(embeddings[-1], n_clusters, algorithm, cluster_seed, resolution))
             finally:
                 # scvi-tools keeps what was set up, and with it the counts, for as long as the session lasts.
                 model.deregister_manager(working)
@@ -161,11 +170,11 @@ def fit_and_annotate(
         "n_genes": working.n_vars,
         "max_epochs": len(history["loss"]),
         "stopped_early": len(history["loss"]) < model.trainer.max_epochs,
-        "batch_size": batch_size or chosen.train["batch_size"],
+        "batch_size": batch_size or chosen.training.batch_size,
         "n_runs": n_runs,
         "rng": _recorded(rng),
         "model_dir": folder,
-        "model_kwargs": {**chosen.module, **module_kwargs},
+        "model_kwargs": {**defaults, **module_kwargs},
         "train_kwargs": train_kwargs,
     }
     record = {"params": settings, "history": history, "phases": model.phase_starts or None}
@@ -184,7 +193,7 @@ def _save(model: "DeepClusteringModel", folder: Path, record: dict[str, Any], co
 
     Where a copy is to be returned, which an error would lose, a failure is a warning.
     """
-    from scx.model._core.training import quiet
+    from scx.model._core.session import quiet
 
     try:
         with TemporaryDirectory(prefix=".scx-", dir=folder.parent) as aside, quiet():

@@ -117,7 +117,11 @@ class CICLModule(PairModule):
         # The view of a neighbour has the pseudo-label of the neighbour.
         labels = self._assign(x) if self.config.n_neighbors else self._assign(x).repeat(2)
         cluster = cluster_aware(first, second, labels, self.config.temperature)
-        return {"loss": instance + self.config.cluster_weight * cluster, "instance_loss": instance, "cluster_loss": cluster}
+        return {
+            "loss": instance + self.config.cluster_weight * cluster,
+            "instance_loss": instance,
+            "cluster_loss": cluster,
+        }
 
     @torch.no_grad()
     def find_centroids(self, h: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import lightning.pytorch as pl
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from scvi import settings

@@ -42,9 +42,7 @@ class DeepClusteringModel(EmbeddingModel):
     _training_plan_cls: type[EpochPlan] = EpochPlan
     _training: TrainingConfig
 
-    def __init__(
-        self, adata: AnnData | None = None, registry: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, adata: AnnData | None = None, registry: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(adata, registry, **kwargs)
         self.snapshots = {}
 
@@ -244,7 +242,9 @@ class DeepClusteringModel(EmbeddingModel):
         """Load cells of training, in order, in batches of nearly equal size."""
         rows = np.arange(self.adata.n_obs) if rows is None else rows
         n_cells = math.ceil(len(rows) / math.ceil(len(rows) / BATCH_SIZE))
-        return iter(cell_loader(self.source(), [rows[start : start + n_cells] for start in range(0, len(rows), n_cells)]))
+        return iter(
+            cell_loader(self.source(), [rows[start : start + n_cells] for start in range(0, len(rows), n_cells)])
+        )
 
     def size_factors(self) -> NDArray[np.float32]:
         """Return the size factors of the cells of training, shape (n_cells,)."""

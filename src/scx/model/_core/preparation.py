@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
-from scipy import sparse
 
 from scx._anndata import check_layer
 
@@ -81,18 +80,6 @@ class Preparation:
         if totals is not None:
             prepared.obs[key] = totals.astype(np.float64)
         return prepared
-
-
-def prepared(
-    counts: sparse.csr_matrix, genes: NDArray[np.bool_], adata: AnnData, preparation: Preparation, totals: NDArray[np.float64]
-) -> AnnData:
-    """Return the AnnData to train on: the counts of the chosen genes, and the size factors of the cells."""
-    chosen = counts if genes.all() else counts[:, genes]
-    obs = pd.DataFrame({preparation.size_factor_key: totals}, index=adata.obs_names)
-    var = pd.DataFrame(index=adata.var_names[genes])
-    if preparation.layer is None:
-        return AnnData(X=chosen, obs=obs, var=var)
-    return AnnData(obs=obs, var=var, layers={preparation.layer: chosen})
 
 
 def gene_columns(var_names: pd.Index, genes: NDArray[np.str_]) -> NDArray[np.int64] | None:

@@ -112,7 +112,9 @@ class CellSource:
             )
             raise ValueError(msg)
         if self.are_counts and bool((batch.x < 0).any()):
-            msg = f"{self._name} holds negative values; the model takes raw counts. Pass an AnnData that has them there."
+            msg = (
+                f"{self._name} holds negative values; the model takes raw counts. Pass an AnnData that has them there."
+            )
             raise ValueError(msg)
         return batch
 

@@ -1,12 +1,6 @@
-"""How models are trained by scvi-tools and Lightning: what these are asked to do, and the session as they found it."""
+"""The trainer of scvi-tools and Lightning: which arguments it takes, and which errors it raises."""
 
-import logging
-import os
-import signal
-import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from typing import Any
 
@@ -19,7 +13,8 @@ from scvi.train import TrainRunner
 from torch import Tensor
 
 from scx._compat import history_logger, parse_devices
-from scx._rng import LOCK
+
+from .session import quiet, session_restored
 
 REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "strategy": (lambda value: value != "auto", "scx trains on one device of one machine. Leave it out."),
@@ -55,8 +50,6 @@ NOT_PROBED = {
     "enable_progress_bar",
 }
 """Arguments of training that are not for a trainer, are checked otherwise, or have it make a folder."""
-
-
 
 
 def check_trainer(accelerator: Any, devices: Any, arguments: Mapping[str, Any]) -> tuple[str, Any]:
@@ -184,7 +177,3 @@ class Runner(TrainRunner):
         ):
             raise Diverged("weights became infinite or nearly so", plan.learning_rates) from failure
         raise failure
-
-
-
-

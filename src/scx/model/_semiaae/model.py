@@ -294,7 +294,9 @@ class SemiAAE(DeepClusteringModel):
 
         inverse_temperature = self.module.inverse_temperature
         inverse_temperature.fill_(1)
-        log_proba = np.log(self._for_cells(self.module.type_probabilities, None, None, None) + np.finfo(np.float32).tiny)
+        log_proba = np.log(
+            self._for_cells(self.module.type_probabilities, None, None, None) + np.finfo(np.float32).tiny
+        )
         found = minimize_scalar(
             lambda factor: -(target * log_softmax(factor * log_proba, axis=1)).sum(), bounds=(0.1, 10), method="bounded"
         )

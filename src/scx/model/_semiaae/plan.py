@@ -55,7 +55,9 @@ class AdversarialPlan(EpochPlan):
         others = [parameter for parameter in self.module.parameters() if id(parameter) not in own]
         return [
             torch.optim.Adam(others, lr=self.config.lr, weight_decay=self.config.weight_decay),
-            OPTIMIZERS[self.config.optimizer](others, lr=self.config.training_lr, weight_decay=self.config.weight_decay),
+            OPTIMIZERS[self.config.optimizer](
+                others, lr=self.config.training_lr, weight_decay=self.config.weight_decay
+            ),
             torch.optim.Adam(discriminator, lr=self.config.discriminator_lr),
         ]
 
