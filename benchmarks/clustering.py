@@ -15,7 +15,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from inspect import signature
 from itertools import combinations
 from pathlib import Path
@@ -33,7 +33,6 @@ import scx
 from scx._clustering.fit import fit_partition
 from scx._methods import METHODS
 from scx._rng import global_seed
-from scx.model._core.plan import EpochPlan
 
 FOLDER = Path(os.environ.get("SCX_DATA", "../shared/data"))
 RUNS = Path("benchmark_runs")
@@ -115,7 +114,7 @@ def arguments_of(arm: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         changed = {pair.arg: ast.literal_eval(pair.value) for pair in pairs}
     method = METHODS[name]
     own = {name: changed.pop(name) for name in list(changed) if name in signature(method.function).parameters}
-    schedule = signature(method.model_cls._training_plan_cls).parameters.keys() | signature(EpochPlan).parameters.keys()
+    schedule = asdict(method.model_cls.recipes[recipe].training)
     plan = {name: changed.pop(name) for name in list(changed) if name in schedule}
     return method.function, {"recipe": recipe, "model_kwargs": changed, "train_kwargs": {"plan_kwargs": plan}, **own}
 

@@ -105,7 +105,7 @@ def semiaae(arm: str) -> Callable[..., Found]:
 def estimate(adata: ad.AnnData, dataset: str, seed: int) -> Found:
     """What the head of semiaae:default learns from, and no network."""
     counts = read_counts(adata, None)
-    working = prepare(counts, adata, mask_var=None, n_top_genes=2000, min_cells=1)
+    working = prepare(counts, adata, layer=None, mask_var=None, n_top_genes=2000, min_cells=1).adata
     working.obs["given"] = adata.obs["given"]
     with global_seed(seed):
         scx.model.SemiAAE.setup_anndata(working, size_factor_key=SIZE_FACTOR, labels_key="given")

@@ -42,8 +42,8 @@ def bare(model, counts, n_epochs, batch_size, dense):
     """Train a fresh copy of the network; `dense` holds normalised cells, or None to normalise batch by batch."""
     module = model.module
     recipe = model.recipes["default"]
-    encoder = mlp_encoder(counts.shape[1], recipe.module["n_hidden"], recipe.module["n_latent"])
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=recipe.train["plan_kwargs"]["lr"])
+    encoder = mlp_encoder(counts.shape[1], recipe.module.n_hidden, recipe.module.n_latent)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=recipe.training.lr)
     n_steps = counts.shape[0] // batch_size
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps * n_epochs)
     start = time.perf_counter()
@@ -55,8 +55,8 @@ def bare(model, counts, n_epochs, batch_size, dense):
                 x = module.normalize(x, x.sum(dim=1, keepdim=True))
             else:
                 x = dense[cells]
-            first, second = encoder(F.dropout(torch.cat([x, x]), module.mask_rate)).chunk(2)
-            loss = nt_xent(first, second, module.temperature)
+            first, second = encoder(F.dropout(torch.cat([x, x]), module.config.mask_rate)).chunk(2)
+            loss = nt_xent(first, second, module.config.temperature)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -1,16 +1,21 @@
 """An option that cannot be meant is refused, by name, wherever it is passed."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
 import pytest
 from scvi.train import TrainRunner
 
 import scx
+from scx._clustering.algorithms import ALGORITHMS
 from scx._config import Range, Rate, Width, check_option, check_options, options_of
 from scx.model._core.losses import KERNELS
-from scx.model._semiaae.model import OPTIMIZERS
+from scx.model._core.recipe import Recipe
+from scx.model._infovae.config import InfoVAEConfig
+from scx.model._semiaae.config import AdversarialConfig
+from scx.model._semiaae.plan import OPTIMIZERS
 
 
 @pytest.mark.parametrize(
@@ -61,32 +66,35 @@ def test_refused(value, annotation, error, match):
         check_option("x", value, annotation)
 
 
-def test_options_of_a_class_are_those_of_its_parents_as_far_as_it_passes_them_on():
+def test_options_of_a_configuration_are_its_fields_and_those_of_its_parents():
+    @dataclass(frozen=True)
     class Parent:
-        def __init__(self, module, *, lr: Rate, hidden: bool = True) -> None: ...
+        shared: ClassVar[int] = 3
+        lr: Rate
+        hidden: bool = True
 
+    @dataclass(frozen=True, kw_only=True)
     class Child(Parent):
-        def __init__(self, module, *, fraction: Rate, **kwargs) -> None: ...
+        fraction: Rate
 
-    class Closed(Parent):
-        def __init__(self, *, width: Width) -> None: ...
-
-    assert options_of(Child) == {"fraction": Rate, "lr": Rate, "hidden": bool}
-    assert options_of(Closed) == {"width": Width}
+    assert options_of(Child) == {"lr": Rate, "hidden": bool, "fraction": Rate}
     with pytest.raises(TypeError, match=r"Unknown entries of `plan`: rate\. Known are fraction, hidden, lr"):
         check_options("plan", {"rate": 0.1}, Child)
 
 
 def test_every_recipe_is_allowed(method):
     for recipe in method.model_cls.recipes.values():
-        assert method.model_cls.check_module(recipe.module) == recipe.module
-        plan = method.model_cls.check_training(plan_kwargs=recipe.train["plan_kwargs"])["plan_kwargs"]
-        assert plan == recipe.train["plan_kwargs"]
+        module = asdict(recipe.module)
+        assert method.model_cls.check_module(module) == module
+        training = asdict(recipe.training)
+        own = {name: training.pop(name) for name in recipe.training.arguments_of_train}
+        assert method.model_cls.check_training(plan_kwargs=training, **own)["plan_kwargs"] == training
 
 
 def test_words_are_those_that_the_code_knows():
-    assert set(get_args(options_of(scx.model.InfoVAE._module_cls)["kernel"])) == set(KERNELS)
-    assert set(get_args(options_of(scx.model.SemiAAE._training_plan_cls)["optimizer"])) == set(OPTIMIZERS)
+    assert set(get_args(options_of(InfoVAEConfig)["kernel"])) == set(KERNELS)
+    assert set(get_args(options_of(AdversarialConfig)["optimizer"])) == set(OPTIMIZERS)
+    assert set(get_args(options_of(Recipe)["cluster"])) == set(ALGORITHMS)
 
 
 def wrong_values(annotation):
@@ -106,9 +114,8 @@ def test_no_option_of_a_module_takes_what_it_cannot_use(method, pbmc, monkeypatc
         pytest.fail("the model was set up")
 
     monkeypatch.setattr(method.model_cls, "setup_anndata", no_setup)
-    module = method.model_cls.recipes["default"].module
-    for name, annotation in options_of(method.model_cls._module_cls).items():
-        for value in wrong_values(annotation) if name in module else [3]:
+    for name, annotation in options_of(type(method.model_cls.recipes["default"].module)).items():
+        for value in wrong_values(annotation):
             with pytest.raises((TypeError, ValueError), match=name):
                 method.function(pbmc, model_kwargs={name: value})
 
@@ -118,7 +125,7 @@ def test_no_option_of_a_plan_takes_what_it_cannot_use(method, pbmc, monkeypatch)
         pytest.fail("the model was set up")
 
     monkeypatch.setattr(method.model_cls, "setup_anndata", no_setup)
-    for name, annotation in options_of(method.model_cls._training_plan_cls).items():
+    for name, annotation in options_of(type(method.model_cls.recipes["default"].training)).items():
         for value in wrong_values(annotation):
             with pytest.raises((TypeError, ValueError), match=name):
                 method.function(pbmc, train_kwargs={"plan_kwargs": {name: value}})
@@ -168,7 +175,7 @@ def test_training_refuses_before_it_begins(method, pbmc, monkeypatch, kwargs, er
 def test_options_that_contradict_arguments(method, pbmc):
     with pytest.raises(ValueError, match=r"`n_latent=8` contradicts `model_kwargs\['n_latent'\]=9`. Pass one"):
         method.function(pbmc, n_latent=8, model_kwargs={"n_latent": 9})
-    if "n_clusters" in method.model_cls.recipes["default"].module:
+    if hasattr(method.model_cls.recipes["default"].module, "n_clusters"):
         with pytest.raises(ValueError, match=r"`n_clusters=4` contradicts `model_kwargs\['n_clusters'\]=5`"):
             method.function(pbmc, 4, model_kwargs={"n_clusters": 5})
         with pytest.raises(ValueError, match="`n_clusters` must be between 2 and 300"):
@@ -186,7 +193,7 @@ def test_numbers_of_numpy_are_numbers(method, pbmc):
     )
     of_numpy = {"max_epochs": np.int32(1), "batch_size": np.uint16(64), "n_top_genes": np.int64(100)}
     of_numpy |= {"n_latent": np.int8(8), "n_runs": np.int64(1), "rng": np.uint8(3), "copy": np.True_}
-    lr = method.model_cls.recipes["default"].train["plan_kwargs"]["lr"]
+    lr = method.model_cls.recipes["default"].training.lr
     train_kwargs = {"plan_kwargs": {"lr": np.float64(lr)}, "early_stopping": np.False_}
     other = method.function(pbmc, np.int64(4), **of_numpy, train_kwargs=train_kwargs)
     np.testing.assert_array_equal(plain.obsm[f"X_{method.name}"], other.obsm[f"X_{method.name}"])

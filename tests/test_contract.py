@@ -94,7 +94,7 @@ def test_writes_the_documented_fields(method, pbmc):
     assert confidence.nunique() > 10
     embedding = pbmc.obsm[f"X_{key}"]
     assert embedding.dtype == np.float32
-    assert embedding.shape == (pbmc.n_obs, method.model_cls.recipes["default"].module["n_latent"])
+    assert embedding.shape == (pbmc.n_obs, method.model_cls.recipes["default"].module.n_latent)
     assert np.isfinite(embedding).all()
     record = pbmc.uns[key]
     assert record["n_clusters"]["chosen"] == pbmc.obs[key].nunique()
@@ -283,7 +283,6 @@ def test_saved_model_gives_the_bit_equal_embedding(method, pbmc, tmp_path):
     sc.pp.filter_genes(pbmc, min_cells=1)
     method.run(pbmc, mask_var=None, n_top_genes=None, model_dir=tmp_path / "model")
     fresh = pbmc.copy()
-    fresh.obs["_scx_size_factor"] = np.asarray(fresh.X.sum(axis=1)).ravel()
     model = method.model_cls.load(tmp_path / "model", fresh)
     embedding = pbmc.obsm[f"X_{method.name}"]
     np.testing.assert_array_equal(model.get_latent_representation(), embedding)
@@ -371,15 +370,8 @@ def test_several_runs_give_their_consensus(method, pbmc):
 
 
 def test_saved_model_is_that_of_the_embedding_kept(method, pbmc, tmp_path):
-    from scx._matrix import read_counts
-    from scx._workflow.keys import SIZE_FACTOR
-    from scx._workflow.prepare import prepare
-
-    method.run(pbmc, 4, n_runs=2, model_dir=tmp_path / "model", n_top_genes=None, mask_var=None)
-    counts = read_counts(pbmc, None)
-    working = prepare(counts, pbmc, mask_var=np.ones(pbmc.n_vars, dtype=bool), n_top_genes=0, min_cells=1)
-    assert SIZE_FACTOR in working.obs
-    model = method.model_cls.load(tmp_path / "model", working)
+    method.run(pbmc, 4, n_runs=2, model_dir=tmp_path / "model")
+    model = method.model_cls.load(tmp_path / "model", pbmc)
     np.testing.assert_allclose(model.get_latent_representation(), pbmc.obsm[f"X_{method.name}"], atol=1e-5)
 
 
@@ -389,9 +381,9 @@ def test_training_data_are_freed(method, pbmc, monkeypatch):
     kept = []
 
     def spy(*args, **kwargs):
-        working = prepare(*args, **kwargs)
-        kept.append(weakref.ref(working))
-        return working
+        data = prepare(*args, **kwargs)
+        kept.append(weakref.ref(data.adata))
+        return data
 
     prepare = _workflow.prepare
     monkeypatch.setattr(_workflow, "prepare", spy)
@@ -405,6 +397,7 @@ def test_counts_are_shared_not_copied(pbmc):
     from scx._workflow.prepare import prepare
 
     counts = read_counts(pbmc, None)
-    working = prepare(counts, pbmc, mask_var=np.ones(pbmc.n_vars, dtype=bool), n_top_genes=0, min_cells=0)
+    every_gene = np.ones(pbmc.n_vars, dtype=bool)
+    working = prepare(counts, pbmc, layer=None, mask_var=every_gene, n_top_genes=0, min_cells=0).adata
     assert np.shares_memory(working.X.data, pbmc.X.data)
     assert np.shares_memory(working.X.indices, pbmc.X.indices)

@@ -12,7 +12,7 @@ from scx._workflow.prepare import prepare, resolve_mask_var
 
 
 def test_selects_the_genes_that_scanpy_selects(pbmc):
-    working = prepare(pbmc.X, pbmc, mask_var=None, n_top_genes=120, min_cells=1)
+    working = prepare(pbmc.X, pbmc, layer=None, mask_var=None, n_top_genes=120, min_cells=1).adata
     reference = pbmc.copy()
     sc.pp.filter_genes(reference, min_cells=1)
     sc.pp.normalize_total(reference)
@@ -23,12 +23,14 @@ def test_selects_the_genes_that_scanpy_selects(pbmc):
 
 
 def test_size_factors_are_over_all_genes(pbmc):
-    working = prepare(pbmc.X, pbmc, mask_var=None, n_top_genes=50, min_cells=1)
+    working = prepare(pbmc.X, pbmc, layer=None, mask_var=None, n_top_genes=50, min_cells=1).adata
     np.testing.assert_allclose(working.obs[SIZE_FACTOR], pbmc.X.toarray().astype(np.float64).sum(axis=1))
 
 
 def test_rare_genes_are_dropped_first(pbmc):
-    working = prepare(pbmc.X, pbmc, mask_var=np.ones(pbmc.n_vars, dtype=bool), n_top_genes=0, min_cells=20)
+    working = prepare(
+        pbmc.X, pbmc, layer=None, mask_var=np.ones(pbmc.n_vars, dtype=bool), n_top_genes=0, min_cells=20
+    ).adata
     common = (pbmc.X.toarray() > 0).sum(axis=0) >= 20
     assert list(working.var_names) == list(pbmc.var_names[common])
     np.testing.assert_allclose(working.obs[SIZE_FACTOR], pbmc.X.toarray()[:, common].sum(axis=1))
@@ -79,7 +81,7 @@ def test_counts_are_read_alike(pbmc, kind):
 
 def test_working_copy_is_light(pbmc):
     pbmc.obsm["X_pca"] = np.zeros((pbmc.n_obs, 3))
-    working = prepare(pbmc.X, pbmc, mask_var=None, n_top_genes=50, min_cells=1)
+    working = prepare(pbmc.X, pbmc, layer=None, mask_var=None, n_top_genes=50, min_cells=1).adata
     assert list(working.obs) == [SIZE_FACTOR]
     assert not working.obsm
     assert not working.uns

@@ -1,12 +1,14 @@
 """CICL: its encoder, noise and pseudo-labels against loops written from the article; its losses are in test_losses.py."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import scx
+from batches import batch_of
 from scx.model import CICL
 from scx.model._cicl import CICLModule
 from scx.model._core import losses as _losses
@@ -14,8 +16,8 @@ from scx.model._core.networks import TransformerLayer
 
 
 def build(n_genes=12, **kwargs):
-    settings = {**CICL.recipes["default"].module, "n_clusters": 3, "n_latent": 6, "n_hidden": 8, "n_projection": (7, 5)}
-    return CICLModule(n_genes, **{**settings, **kwargs})
+    small = {"n_clusters": 3, "n_latent": 6, "n_hidden": 8, "n_projection": (7, 5)}
+    return CICLModule(n_genes, replace(CICL.recipes["default"].module, **{**small, **kwargs}))
 
 
 def layer_norm(x):
@@ -97,7 +99,7 @@ def test_fewer_distinct_cells_than_clusters_leave_no_empty_cluster(recwarn):
 def test_loss_is_equation_17():
     torch.manual_seed(0)
     module = build(cluster_weight=0.3, pseudo_labels="minibatch", n_neighbors=0)
-    batch = {"X": torch.poisson(torch.full((30, 12), 2.0))}
+    batch = batch_of(torch.poisson(torch.full((30, 12), 2.0)))
     parts = module.loss(batch)
     torch.testing.assert_close(parts["loss"], parts["instance_loss"] + 0.3 * parts["cluster_loss"])
     assert set(build(cluster_weight=0.0, n_neighbors=0).loss(batch)) == {"loss"}
@@ -106,7 +108,7 @@ def test_loss_is_equation_17():
 def test_view_of_a_neighbour_has_the_pseudo_label_of_the_neighbour():
     torch.manual_seed(0)
     module = build(cluster_weight=1.0, pseudo_labels="epoch", n_neighbors=3, mask_rate=0.0)
-    batch = {"X": torch.poisson(torch.full((30, 12), 2.0))}
+    batch = batch_of(torch.poisson(torch.full((30, 12), 2.0)))
     x = module.normalized(batch)
     h = module.encoder(x).detach()
     module.centroids = module.find_centroids(h)
@@ -123,7 +125,7 @@ def test_paper_has_attention_among_cells_in_training_and_embedding(pbmc):
     adata = adata[np.asarray(adata.X.sum(axis=1)).ravel() > 0].copy()
     CICL.setup_anndata(adata)
     model = CICL(adata, recipe="paper", n_hidden=16, n_projection=(8, 4), n_layers=1)
-    assert model.module.attention == "batch"
+    assert model.module.config.attention == "batch"
     model.train(1, batch_size=60, enable_progress_bar=False)
     embedding = model.get_latent_representation()
     np.testing.assert_array_equal(model.get_latent_representation(), embedding)
@@ -132,7 +134,7 @@ def test_paper_has_attention_among_cells_in_training_and_embedding(pbmc):
     batches = np.array_split(np.random.default_rng(0).permutation(adata.n_obs), int(np.ceil(adata.n_obs / 60)))
     for batch in batches:
         batch = np.sort(batch)
-        expected = model.module.embed({"X": counts[batch]}).detach().numpy()
+        expected = model.module.embed(batch_of(counts[batch])).detach().numpy()
         np.testing.assert_allclose(embedding[batch], expected, atol=1e-5)
     alone = model.get_latent_representation(indices=[0, 1, 2])
     assert not np.allclose(alone, embedding[:3], atol=1e-3)
@@ -151,7 +153,7 @@ def test_number_of_clusters_is_handed_to_the_model(pbmc, monkeypatch):
     monkeypatch.setattr(CICLModule, "__init__", spy)
     for n_clusters, kwargs in ((4, {}), (None, {}), (None, {"model_kwargs": {"n_clusters": 7}})):
         scx.tl.cicl(pbmc, n_clusters, max_epochs=1, **kwargs)
-    assert asked == [4, CICL.recipes["default"].module["n_clusters"], 7]
+    assert asked == [4, CICL.recipes["default"].module.n_clusters, 7]
 
 
 def test_centroids_are_renewed_every_epoch(pbmc, monkeypatch):

@@ -7,6 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
 import scx
+from batches import batch_of
 from scx._rng import global_seed
 
 
@@ -50,11 +51,11 @@ def test_views_mask_nine_in_ten_genes_independently(pbmc, monkeypatch):
     monkeypatch.setattr(model.module.encoder, "forward", lambda x: seen.append(x.detach()) or forward(x))
     x = torch.tensor(pbmc.X[:200, :500].toarray()) + 1
     with global_seed(0):
-        model.module.loss({"X": x})
+        model.module.loss(batch_of(x))
     first, second = (view != 0 for view in seen[0].chunk(2))
     assert abs(first.float().mean() - 0.1) < 0.005
     assert abs((first & second).float().mean() - 0.01) < 0.002
-    normalized = model.module.normalized({"X": x})
+    normalized = model.module.normalized(batch_of(x))
     kept = torch.where(first, seen[0][:200], 0)
     torch.testing.assert_close(kept, torch.where(first, normalized * 10, 0), rtol=1e-4, atol=1e-4)
 

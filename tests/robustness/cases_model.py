@@ -135,7 +135,11 @@ INIT: dict[str, list[Case]] = {
 def init_rows(cls: type) -> dict[str, list[Case]]:
     own = Made(lambda: registered(cls, **setup(cls)))
     adata = [accepts(own, lambda done: done.returned.summary_stats.n_vars == N_VARS, label="set up"), *INIT["adata"]]
-    return {**INIT, "adata": adata, "module_kwargs": [*INIT["module_kwargs"], *options(cls._module_cls, {})]}
+    return {
+        **INIT,
+        "adata": adata,
+        "module_kwargs": [*INIT["module_kwargs"], *options(type(cls.recipes["default"].module), {})],
+    }
 
 
 # train
@@ -267,7 +271,7 @@ def _targets(cls: type) -> list[Target]:
     def training() -> dict[str, Any]:
         return {"self": untrained(cls), "max_epochs": 1, "batch_size": 16, "trainer_kwargs": QUIET}
 
-    plan = options(cls._training_plan_cls, {})
+    plan = options(type(cls.recipes["default"].training), {})
     train_rows = {**TRAIN, "plan_kwargs": [*TRAIN["plan_kwargs"], *plan]}
     found = [
         Target(f"{name}.setup_anndata", cls.setup_anndata, lambda: {"adata": small()}, SETUP),

@@ -24,7 +24,7 @@ import pandas as pd
 
 import scx
 from robustness.identical import assert_identical, frozen
-from scx.model._core.training import Diverged
+from scx.model._core.trainer import Diverged
 
 SOURCE = str(Path(scx.__file__).parent)
 

@@ -188,9 +188,15 @@ class CICL(PairModel):
     recipe
         ``"default"`` or ``"paper"``: the defaults of all other arguments and of :meth:`train`.
     **module_kwargs
-        Fields of the module's configuration:
+        Options of network and losses:
 
-        {module_options}
+    {module_fields}
+
+    Notes
+    -----
+    The options of training, `plan_kwargs` of :meth:`train`, are:
+
+    {training_fields}
 
     Examples
     --------

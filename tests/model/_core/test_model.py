@@ -12,7 +12,7 @@ class BatchSizes(Callback):
         self.sizes = []
 
     def on_train_batch_start(self, trainer, plan, batch, batch_idx):
-        self.sizes.append(len(batch["X"]))
+        self.sizes.append(len(batch.x))
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def test_smallest_batches_of_an_odd_number_of_cells(pbmc):
 def test_small_data_train_for_the_least_number_of_steps(model):
     watch = BatchSizes()
     model.train(callbacks=[watch], enable_progress_bar=False)  # 300 cells in batches of 200 and 100
-    recipe = model.recipes["default"].train
-    assert len(watch.sizes) == recipe["min_steps"] > 2 * recipe["max_epochs"]
+    recipe = model.recipes["default"].training
+    assert len(watch.sizes) == recipe.min_steps > 2 * recipe.max_epochs
 
 
 def test_settled_batch_norm_standardises_the_cells_that_are_embedded(model, pbmc):

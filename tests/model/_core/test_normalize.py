@@ -4,13 +4,14 @@ import pytest
 import scanpy as sc
 import torch
 
+from batches import batch_of
 from scx.model._core.normalize import LogNormalize
 
 
 def fitted(counts, size_factors, max_value, n_batches):
     layer = LogNormalize(counts.shape[1], max_value)
     parts = zip(np.array_split(counts, n_batches), np.array_split(size_factors, n_batches), strict=True)
-    layer.fit(size_factors, ((torch.tensor(x), torch.tensor(s)[:, None]) for x, s in parts))
+    layer.fit(size_factors, (batch_of(torch.tensor(x), torch.tensor(s)[:, None]) for x, s in parts))
     return layer
 
 

@@ -17,7 +17,7 @@ class Watch(Callback):
 
     def on_train_batch_start(self, trainer, plan, batch, batch_idx):
         self.lr.append(trainer.optimizers[0].param_groups[0]["lr"])
-        self.n_cells = len(batch["X"])
+        self.n_cells = len(batch.x)
 
     def on_train_batch_end(self, trainer, plan, outputs, batch, batch_idx):
         self.losses.append(float(outputs["loss"]))

@@ -31,7 +31,7 @@ class Log(dict):
 
 
 def instability(before, after):
-    callback, logged = Instability(Moving([before, after])), Log()
+    callback, logged = Instability(Moving([before, after]).embed_while_training, len(before)), Log()
     callback.on_train_start(SimpleNamespace(early_stopping_callbacks=[]), logged)
     callback.on_train_epoch_end(None, logged)
     return logged["instability"]

@@ -1,4 +1,3 @@
-import copy
 from itertools import pairwise
 
 import anndata as ad
@@ -8,6 +7,7 @@ import scipy.stats
 import torch
 
 import scx
+from batches import batch_of
 from scx._rng import global_seed
 from scx.model._infovae.model import ClusteringPhase
 
@@ -27,7 +27,7 @@ def test_loss_is_equation_3(pbmc):
     scx.model.InfoVAE.setup_anndata(pbmc)
     for alpha, lambda_ in ((0.0, 1.0), (0.5, 3.0), (1.0, 10.0)):
         module = scx.model.InfoVAE(pbmc, alpha=alpha, lambda_=lambda_).module
-        losses = module.loss({"X": torch.tensor(pbmc.X[:50].toarray())})
+        losses = module.loss(batch_of(torch.tensor(pbmc.X[:50].toarray())))
         expected = (
             losses["reconstruction_loss"]
             + (1 - alpha) * losses["kl_divergence"]
@@ -99,7 +99,7 @@ def test_paper_objective_is_that_of_equation_12(pbmc):
     """The article's final objective has no divergence of single cells: α = 1, so that both phases agree."""
     scx.model.InfoVAE.setup_anndata(pbmc)
     module = scx.model.InfoVAE(pbmc, recipe="paper", n_clusters=4).module
-    batch = {"X": torch.tensor(pbmc.X[:50].toarray()), "target": torch.full((50, 4), 0.25)}
+    batch = batch_of(torch.tensor(pbmc.X[:50].toarray()), target=torch.full((50, 4), 0.25))
     losses = module.loss(batch)
     expected = losses["reconstruction_loss"] + module.lambda_ * losses["mmd"] + module.gamma * losses["clustering_loss"]
     torch.testing.assert_close(losses["loss"], expected)
@@ -121,8 +121,7 @@ def test_second_phase_draws_cells_to_centers(pbmc):
 def information(model):
     """Estimate I(x; z) as E KL(q(z | x) ‖ q(z)), and count dimensions whose means vary with the cell."""
     mean, log_variance = (
-        torch.cat(parts)
-        for parts in zip(*(model.module.posterior(batch) for batch in model._batches(model.adata)), strict=True)
+        torch.cat(parts) for parts in zip(*(model.module.posterior(batch) for batch in model._passes()), strict=True)
     )
     z = model.module.sample(mean, log_variance)
     law = torch.distributions.Normal(mean, (log_variance / 2).exp())
@@ -154,7 +153,7 @@ def test_give_mean(pbmc):
     mean = model.get_latent_representation()
     torch.manual_seed(0)
     draws = np.stack([model.get_latent_representation(give_mean=False) for _ in range(50)])
-    _, log_variance = model.module.posterior({"X": torch.tensor(pbmc.X.toarray())})
+    _, log_variance = model.module.posterior(batch_of(torch.tensor(pbmc.X.toarray())))
     deviation = (draws.mean(axis=0) - mean) / np.exp(log_variance.detach().numpy() / 2) * np.sqrt(50)
     assert abs(deviation.mean()) < 0.1
     assert deviation.std() == pytest.approx(1, abs=0.1)
@@ -189,7 +188,6 @@ def test_gaussian_likelihood_takes_any_values():
 
 def test_cells_of_one_batch_do_not_depend_on_each_other(pbmc):
     model = trained(pbmc, 2)
-    batch = {"X": torch.tensor(pbmc.X[:20].toarray())}
-    other = copy.copy(batch)
-    other["X"] = batch["X"][:3]
+    batch = batch_of(torch.tensor(pbmc.X[:20].toarray()))
+    other = batch_of(batch.x[:3])
     torch.testing.assert_close(model.module.embed(batch)[:3], model.module.embed(other))

@@ -9,6 +9,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score, f1_score, roc_auc_score
 
 import scx
+from batches import batch_of
 from scx._clustering.fit import fit_partition
 from scx._rng import global_seed, spawn_seeds
 from scx.model._semiaae.labeled_batches import LabeledBatches
@@ -45,7 +46,7 @@ def test_losses_by_hand(groups):
     """Softmax, logistic function and logarithms in numpy; nothing corrupted."""
     model = untrained(groups, classification_weight=3.0, adversarial_weight=0.5)
     module = model.module.eval()
-    batch = {"X": torch.tensor(groups.X[:50].toarray()), "target": torch.rand(50, 4)}
+    batch = batch_of(torch.tensor(groups.X[:50].toarray()), target=torch.rand(50, 4))
     batch["target"][10:20] = 0  # cells without a target
     z = module.embed(batch)
     losses = {name: value.item() for name, value in module.loss(batch).items()}
@@ -71,7 +72,7 @@ def test_reconstruction_is_the_reference_likelihood(groups):
 
     module = untrained(groups, dispersion="gene-cell").module.eval()
     x = torch.tensor(groups.X[:50].toarray())
-    batch = {"X": x, "size_factor": 7 * torch.rand(50, 1)}
+    batch = batch_of(x, 7 * torch.rand(50, 1))
     log_mean, logits, log_dispersion = module.decoder(module.embed(batch)).chunk(3, dim=1)
     law = ZeroInflatedNegativeBinomial(
         mu=log_mean.exp() * batch["size_factor"], theta=log_dispersion.exp(), zi_logits=logits
@@ -83,7 +84,7 @@ def test_reconstruction_is_the_reference_likelihood(groups):
 def test_discriminator_learns_from_its_own_loss_only(groups):
     """Its loss gives no gradient to the encoder, and its first step does not depend on the generator's loss."""
     module = untrained(groups).module
-    batch = {"X": torch.tensor(groups.X[:50].toarray()), "target": torch.zeros(50, 4)}
+    batch = batch_of(torch.tensor(groups.X[:50].toarray()), target=torch.zeros(50, 4))
     module.loss(batch)["discriminator_loss"].backward()
     assert all(p.grad is None for p in [*module.encoder.parameters(), *module.decoder.parameters()])
     assert all(p.grad is not None for p in module.discriminator.parameters())

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from textwrap import indent
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from scx._checks import check_arguments, check_choice, check_key, check_n_cluste
 from scx._clustering.fit import fit_partition
 from scx._clustering.types import Partition
 from scx._config import check_options
+from scx._docs import field_docs, filled, parameter_docs
 from scx._rng import exclusively
 from scx._types import typed
 
@@ -37,6 +39,20 @@ class EmbeddingModel(BaseModelClass):
     recipes: ClassVar[Mapping[str, Recipe]]
     _module_cls: type[DeepClusteringModule]
     module: DeepClusteringModule
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Fill the docstring of a model with the documentation of its configurations."""
+        super().__init_subclass__(**kwargs)
+        if "recipes" in vars(cls):
+            recipe = cls.recipes["default"]
+            training = field_docs(type(recipe.training))
+            docs = {
+                "module_fields": field_docs(type(recipe.module)),
+                "training_fields": {
+                    name: training[name] for name in recipe.training.plan_options() if name in training
+                },
+            }
+            cls.__doc__ = filled(cls.__doc__, {name: indent(parameter_docs(doc), "    ") for name, doc in docs.items()})
 
     @typed
     def __init__(

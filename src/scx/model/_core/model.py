@@ -19,7 +19,7 @@ from torch.utils.data import BatchSampler
 
 from scx._checks import check_arguments, check_choice, check_epochs
 from scx._clustering.confidence import is_constant
-from scx._config import BatchSize, Count, check_option, check_options, options_of
+from scx._config import BatchSize, Count, check_option, check_options
 from scx._rng import exclusively
 from scx._types import check_type, typed
 
@@ -69,13 +69,12 @@ class DeepClusteringModel(EmbeddingModel):
             monitor = {**EARLY_STOPPING, **others}["early_stopping_monitor"]
             check_choice("early_stopping_monitor", monitor, ("instability", *cls._module_cls.losses))
         config = type(cls.recipes["default"].training)
-        known = options_of(config).keys() - TrainingConfig.arguments_of_train
         return {
             "accelerator": accelerator,
             "devices": devices,
             "max_epochs": check_option("max_epochs", max_epochs, Count | None),
             "batch_size": check_option("batch_size", batch_size, BatchSize | None),
-            "plan_kwargs": check_options("plan_kwargs", plan_kwargs, config, known),
+            "plan_kwargs": check_options("plan_kwargs", plan_kwargs, config, config.plan_options()),
             "early_stopping": check_option("early_stopping", early_stopping, bool),
             "callbacks": callbacks,
             **others,

@@ -1,7 +1,7 @@
 """Configurations: every choice that turns a method into a run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal
 
 from scx._config import BatchSize, Count, LearningRate, Positive, Range, Share
@@ -19,8 +19,8 @@ class ModuleConfig:
 class TrainingConfig:
     """Schedule of training: the fields that all methods share."""
 
-    arguments_of_train: ClassVar[frozenset[str]] = frozenset({"max_epochs", "batch_size"})
-    """Fields that are arguments of ``train`` themselves; all others are passed as `plan_kwargs`."""
+    arguments_of_train: ClassVar[tuple[str, ...]] = ("max_epochs", "batch_size")
+    """Fields that are arguments of ``train`` themselves."""
 
     max_epochs: Count
     """Passes through the cells."""
@@ -39,6 +39,11 @@ class TrainingConfig:
     settle_batch_norm: bool = False
     """Whether the statistics of batch normalisation are estimated again after training, on cells
     as they are embedded: without masks and noise."""
+
+    @classmethod
+    def plan_options(cls) -> tuple[str, ...]:
+        """Return the names of the fields that users pass as `plan_kwargs`."""
+        return tuple(field.name for field in fields(cls) if field.name not in cls.arguments_of_train)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,9 +46,15 @@ class SemiAAE(DeepClusteringModel):
     types
         Names of the known types; None for the types among the labels.
     **module_kwargs
-        Fields of the module's configuration:
+        Options of network and losses:
 
-        {module_options}
+    {module_fields}
+
+    Notes
+    -----
+    The options of training, `plan_kwargs` of :meth:`train`, are:
+
+    {training_fields}
 
     Examples
     --------

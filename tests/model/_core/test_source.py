@@ -170,7 +170,7 @@ def test_size_factors_that_cannot_be(fitted, value):
     with pytest.raises(ValueError, match=r"`adata.obs\['depth'\]`.*1 of 120"):
         type(model).setup_anndata(query, size_factor_key="depth")
     del query.obs["depth"]
-    with pytest.raises(ValueError, match=r"lacks 'depth', the size factor.*`adata.obs\['depth'\] = np.asarray"):
+    with pytest.raises(ValueError, match=r"`adata.obs` lacks 'depth', the size factor.*Add this column"):
         model.get_latent_representation(query)
 
 

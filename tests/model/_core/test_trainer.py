@@ -18,7 +18,7 @@ from scvi.train import SaveCheckpoint
 import scx
 from robustness.identical import assert_identical, frozen
 from scx._methods import METHODS
-from scx.model._core.training import check_trainer
+from scx.model._core.trainer import check_trainer
 
 
 def trained(method, adata, max_epochs=1, **kwargs):

@@ -1,0 +1,70 @@
+"""A model that ``scx.tl`` saved takes the AnnData it came from, and any other cells, as they are."""
+
+import numpy as np
+import pytest
+import scanpy as sc
+
+from robustness.identical import assert_identical, frozen
+
+KWARGS = {"max_epochs": 1, "batch_size": 100, "n_top_genes": 60}
+
+
+@pytest.fixture
+def adata(pbmc):
+    """Counts in a layer, logarithms in ``X``."""
+    pbmc.layers["counts"] = pbmc.X.copy()
+    sc.pp.normalize_total(pbmc)
+    sc.pp.log1p(pbmc)
+    return pbmc
+
+
+def test_saved_model_loads_onto_the_data_it_came_from(method, adata, tmp_path):
+    method.function(adata, 3, layer="counts", model_dir=tmp_path / "model", **KWARGS)
+    embedding = adata.obsm[f"X_{method.name}"]
+    before = frozen(adata)
+    model = method.model_cls.load(tmp_path / "model", adata)
+    np.testing.assert_array_equal(model.get_latent_representation(), embedding)
+    model.train(1, batch_size=100, enable_progress_bar=False)
+    assert_identical(adata, before)
+
+
+def test_any_cells_are_prepared_as_those_of_training(method, adata, tmp_path):
+    method.function(adata, 3, layer="counts", model_dir=tmp_path / "model", **KWARGS)
+    embedding = adata.obsm[f"X_{method.name}"]
+    model = method.model_cls.load(tmp_path / "model", adata=False)
+    np.testing.assert_array_equal(model.get_latent_representation(adata), embedding)
+    shuffled = adata[::-1, ::-1].copy()
+    shuffled.layers["counts"] = shuffled.layers["counts"].tocsc()
+    np.testing.assert_allclose(model.get_latent_representation(shuffled), embedding[::-1], atol=1e-5)
+
+
+def test_prepare_shows_what_the_model_sees(method, adata, tmp_path):
+    method.function(adata, 3, layer="counts", model_dir=tmp_path / "model", **KWARGS)
+    model = method.model_cls.load(tmp_path / "model", adata=False)
+    before = frozen(adata)
+    prepared = model.prepare(adata)
+    assert_identical(adata, before)
+    assert prepared.shape == (adata.n_obs, 60)
+    counts = adata[:, prepared.var_names].layers["counts"]
+    np.testing.assert_array_equal(prepared.layers["counts"].toarray(), counts.toarray())
+    totals = adata.layers["counts"].toarray().sum(axis=1)
+    np.testing.assert_allclose(prepared.obs[model.preparation_.size_factor_key], totals)
+    assert model.prepare(prepared) is prepared
+    np.testing.assert_array_equal(model.get_latent_representation(prepared), model.get_latent_representation(adata))
+
+
+def test_size_factors_from_fewer_genes_warn(method, adata, tmp_path):
+    method.function(adata, 3, layer="counts", model_dir=tmp_path / "model", **KWARGS)
+    model = method.model_cls.load(tmp_path / "model", adata=False)
+    fewer = adata[:, adata.var_names.isin(model.get_var_names())].copy()
+    n_counted = int((adata.layers["counts"].getnnz(axis=0) >= 1).sum())
+    with pytest.warns(UserWarning, match=f"{n_counted - 60} of the {n_counted} genes.*Size factors are too small"):
+        model.get_latent_representation(fewer)
+
+
+def test_a_layer_that_is_missing_says_so(method, adata, tmp_path):
+    method.function(adata, 3, layer="counts", model_dir=tmp_path / "model", **KWARGS)
+    model = method.model_cls.load(tmp_path / "model", adata=False)
+    del adata.layers["counts"]
+    with pytest.raises(ValueError, match="Unknown `layer`: 'counts'"):
+        model.get_latent_representation(adata)
