@@ -115,7 +115,7 @@ def test_view_of_a_neighbour_has_the_pseudo_label_of_the_neighbour():
     labels = torch.cdist(h, module.centroids).argmin(dim=1)
     assert (labels[:15] != labels[15:]).any()
     first, second = module.projection(module.encoder(x)).detach().reshape(2, 15, 5)
-    expected = _losses.cluster_aware(first, second, labels, module.temperature).item()
+    expected = _losses.cluster_aware(first, second, labels, module.config.temperature).item()
     assert module.loss(batch)["cluster_loss"].item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -146,9 +146,9 @@ def test_number_of_clusters_is_handed_to_the_model(pbmc, monkeypatch):
     original = CICLModule.__init__
 
     @functools.wraps(original)
-    def spy(self, *args, **kwargs):
-        asked.append(kwargs["n_clusters"])
-        original(self, *args, **kwargs)
+    def spy(self, n_genes, config):
+        asked.append(config.n_clusters)
+        original(self, n_genes, config)
 
     monkeypatch.setattr(CICLModule, "__init__", spy)
     for n_clusters, kwargs in ((4, {}), (None, {}), (None, {"model_kwargs": {"n_clusters": 7}})):

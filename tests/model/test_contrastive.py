@@ -1,5 +1,7 @@
 """Fidelity to the paper, and the quality that a user gets on real data."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -35,12 +37,12 @@ def test_paper_architecture(pbmc):
 def test_paper_settings():
     recipe = scx.model.Contrastive.recipes["paper"]
     assert (recipe.n_top_genes, recipe.min_cells) == (500, 2)
-    assert recipe.module["mask_rate"] == 0.9
-    assert recipe.module["temperature"] == 0.07
-    assert recipe.module["max_value"] is None
-    assert recipe.train["max_epochs"] == 30
-    assert recipe.train["batch_size"] == 200
-    assert recipe.train["plan_kwargs"] == {"lr": 0.4, "schedule": "cosine"}
+    assert recipe.module.mask_rate == 0.9
+    assert recipe.module.temperature == 0.07
+    assert recipe.module.max_value is None
+    training = {"max_epochs": 30, "batch_size": 200, "lr": 0.4, "schedule": "cosine"}
+    others = {"min_steps": 0, "weight_decay": 0.0, "schedule_epochs": None, "settle_batch_norm": False}
+    assert asdict(recipe.training) == training | others
 
 
 def test_views_mask_nine_in_ten_genes_independently(pbmc, monkeypatch):

@@ -145,7 +145,7 @@ def test_model_of_genes_of_one_name(method, pbmc):
     model = method.model_cls(pbmc)
     model.train(1, enable_progress_bar=False)
     np.testing.assert_array_equal(model.get_latent_representation(pbmc.copy()), model.get_latent_representation())
-    with pytest.raises(ValueError, match=r"genes of the same name \('same'\).*`adata.var_names_make_unique\(\)`"):
+    with pytest.raises(ValueError, match=r"genes with the same name \('same'\).*`adata.var_names_make_unique\(\)`"):
         model.get_latent_representation(pbmc[:, ::-1].copy())
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import lightning.pytorch as pl
@@ -105,7 +106,7 @@ except KeyboardInterrupt:
 @pytest.mark.slow
 def test_ctrl_c_reaches_the_caller_and_the_session_goes_on():
     names = list(METHODS)
-    tests = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
+    tests = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, tests, *names], capture_output=True, text=True, check=False
     )

@@ -101,7 +101,11 @@ def test_paper_objective_is_that_of_equation_12(pbmc):
     module = scx.model.InfoVAE(pbmc, recipe="paper", n_clusters=4).module
     batch = batch_of(torch.tensor(pbmc.X[:50].toarray()), target=torch.full((50, 4), 0.25))
     losses = module.loss(batch)
-    expected = losses["reconstruction_loss"] + module.lambda_ * losses["mmd"] + module.gamma * losses["clustering_loss"]
+    expected = (
+        losses["reconstruction_loss"]
+        + module.config.lambda_ * losses["mmd"]
+        + module.config.gamma * losses["clustering_loss"]
+    )
     torch.testing.assert_close(losses["loss"], expected)
 
 

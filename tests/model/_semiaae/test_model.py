@@ -47,11 +47,11 @@ def test_losses_by_hand(groups):
     model = untrained(groups, classification_weight=3.0, adversarial_weight=0.5)
     module = model.module.eval()
     batch = batch_of(torch.tensor(groups.X[:50].toarray()), target=torch.rand(50, 4))
-    batch["target"][10:20] = 0  # cells without a target
+    batch.target[10:20] = 0  # cells without a target
     z = module.embed(batch)
     losses = {name: value.item() for name, value in module.loss(batch).items()}
     score, logits = (x.detach().double().numpy() for x in (module.discriminator(z)[:, 0], module.head(z)))
-    target = batch["target"].double().numpy()
+    target = batch.target.double().numpy()
     proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert losses["generator_loss"] == pytest.approx(-np.log(1 / (1 + np.exp(-score))).mean(), rel=1e-4)
     assert losses["classification_loss"] == pytest.approx(-(target * np.log(proba)).sum() / target.sum(), rel=1e-4)
@@ -75,7 +75,7 @@ def test_reconstruction_is_the_reference_likelihood(groups):
     batch = batch_of(x, 7 * torch.rand(50, 1))
     log_mean, logits, log_dispersion = module.decoder(module.embed(batch)).chunk(3, dim=1)
     law = ZeroInflatedNegativeBinomial(
-        mu=log_mean.exp() * batch["size_factor"], theta=log_dispersion.exp(), zi_logits=logits
+        mu=log_mean.exp() * batch.size_factor, theta=log_dispersion.exp(), zi_logits=logits
     )
     found = module.pretraining_loss(batch)["reconstruction_loss"]
     torch.testing.assert_close(found, -law.log_prob(x).mean(), rtol=1e-4, atol=1e-4)
@@ -223,7 +223,7 @@ def test_confidence_is_the_probability_lowered_where_labels_hardly_reach(groups)
     groups.obs["given"] = groups.obs["given"].replace(groups.obs["group"].astype(str).max(), "Unknown")
     model = untrained(groups)
     model.train(10, batch_size=100, enable_progress_bar=False)
-    found = model.cluster(model.get_latent_representation(), None, "kmeans", 0)
+    found = model.partition(model.get_latent_representation(), None, "kmeans", 0)
     reach = model._guidance.reach
     expected = model.predict(soft=True).max(axis=1) * np.minimum(reach / 0.4, 1)
     np.testing.assert_allclose(found.confidence, expected, rtol=1e-6)
@@ -351,7 +351,7 @@ def test_saved_model_predicts_new_cells_without_labels(groups, tmp_path):
     pd.testing.assert_frame_equal(loaded.predict(soft=True), expected, rtol=1e-4)
     np.testing.assert_array_equal(loaded.predict(), expected.columns[expected.to_numpy().argmax(axis=1)])
     with pytest.raises(RuntimeError, match="session that trained"):
-        loaded.cluster(loaded.get_latent_representation(), None, "kmeans", 0)
+        loaded.partition(loaded.get_latent_representation(), None, "kmeans", 0)
 
 
 def test_prediction_without_known_types_says_so(groups):

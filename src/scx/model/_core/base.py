@@ -37,6 +37,8 @@ class EmbeddingModel(BaseModelClass):
     """Model of scvi-tools with recipes, normalisation inside the model, and an embedding."""
 
     recipes: ClassVar[Mapping[str, Recipe]]
+    snapshots: dict[int, NDArray[np.float32]]
+    """Embeddings of all cells of training after the epochs that :meth:`train` was asked for."""
     _module_cls: type[DeepClusteringModule]
     module: DeepClusteringModule
 
@@ -58,7 +60,7 @@ class EmbeddingModel(BaseModelClass):
     def __init__(
         self,
         adata: AnnData | None = None,
-        registry: dict | None = None,
+        registry: dict[str, Any] | None = None,
         *,
         recipe: str = "default",
         **module_kwargs: Any,
@@ -71,6 +73,7 @@ class EmbeddingModel(BaseModelClass):
         check_n_clusters(options.get("n_clusters"), self.summary_stats.n_cells)
         self.module = self._make_module(config)
         self.recipe_ = recipe
+        self.snapshots = {}
         self.preparation_ = self._registered_preparation()
         self._model_summary_string = f"{type(self).__name__} model with recipe {recipe!r}"
         self.init_params_ = self._get_init_params(locals())

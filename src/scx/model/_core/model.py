@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from anndata import AnnData
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer as LightningTrainer
 from lightning.pytorch.callbacks import Callback
@@ -37,14 +36,8 @@ from .trainer import Diverged, Runner, check_limit, check_steps, check_trainer, 
 class DeepClusteringModel(EmbeddingModel):
     """Model that trains on all cells. Subclasses define `_module_cls`, `_training_plan_cls` and `recipes`."""
 
-    snapshots: dict[int, NDArray[np.float32]]
-    """Embeddings of all cells of training after the epochs that :meth:`train` was asked for."""
     _training_plan_cls: type[EpochPlan] = EpochPlan
     _training: TrainingConfig
-
-    def __init__(self, adata: AnnData | None = None, registry: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(adata, registry, **kwargs)
-        self.snapshots = {}
 
     @classmethod
     def check_training(
