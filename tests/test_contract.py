@@ -370,7 +370,7 @@ def test_several_runs_give_their_consensus(method, pbmc):
 
 
 def test_saved_model_is_that_of_the_embedding_kept(method, pbmc, tmp_path):
-    method.run(pbmc, 4, n_runs=2, model_dir=tmp_path / "model")
+    method.run(pbmc, n_runs=2, model_dir=tmp_path / "model")
     model = method.model_cls.load(tmp_path / "model", pbmc)
     np.testing.assert_allclose(model.get_latent_representation(), pbmc.obsm[f"X_{method.name}"], atol=1e-5)
 

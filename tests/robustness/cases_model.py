@@ -172,7 +172,7 @@ TRAIN: dict[str, list[Case]] = {
     ],
     "plan_kwargs": [
         accepts({}, lambda done: len(history(done)) == 1),
-        accepts({"lr": 1e-8}, lambda done: done.arguments["self"].trainer.lightning_module.lr == 1e-8),
+        accepts({"lr": 1e-8}, lambda done: done.arguments["self"].trainer.lightning_module.config.lr == 1e-8),
         refuses({"lrr": 3}, "lr"),
         refuses({"lr": 0}),
         refuses({"schedule": "cosinus"}, "cosine"),

@@ -66,7 +66,7 @@ STEPS = {
     "fit normalisation": "scx.model.{model}._fit_normalization",
     "finish training": "scx.model.{model}._finish_training",
     "embed": "scx.model.{model}.get_latent_representation",
-    "cluster": "scx.model.{model}.cluster",
+    "cluster": "scx.model.{model}.partition",
     "consensus": "scx._workflow.walk.consensus_of_runs",
     "settings": "scx._workflow.write.plain",
     "categories": "scx._workflow.write._categorical",
