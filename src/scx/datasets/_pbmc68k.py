@@ -3,25 +3,26 @@ from anndata import AnnData
 from scipy import sparse
 
 TOLERANCE = 5.1e-4
-"""How far scanpy's values may lie from those of whole counts: its file is rounded to three decimals, and in float32."""
+"""Largest accepted deviation of scanpy's values, rounded to three decimals, from whole counts."""
 
 
 def pbmc68k_reduced() -> AnnData:
-    """Load 700 peripheral blood mononuclear cells × 765 genes with raw UMI counts :cite:p:`Zheng2017`.
+    """Load 700 blood cells (PBMC) × 765 genes with raw UMI counts :cite:p:`Zheng2017`.
 
-    Needs no network: scanpy ships these cells as ln(1 + counts per 10,000), and the counts c of a cell with total n follow
-    from its values x as c = (exp(x) − 1) · n / 10,000, rounded.
+    Needs no network: scanpy ships these cells as ln(1 + counts per 10,000). The counts c of a cell
+    with total n follow from its values x as c = (exp(x) − 1) · n / 10,000, rounded.
 
     Returns
     -------
-    ``X`` holds counts as CSR in float32; ``obs["bulk_labels"]`` the cell types of the authors; ``obs["n_counts"]``,
-    ``obs["n_genes"]`` and ``obs["percent_mito"]`` the total, the genes detected and the mitochondrial fraction, measured over
-    all genes before the selection of 765.
+    ``X`` holds counts as CSR in float32, ``obs["bulk_labels"]`` the cell types of the authors.
+    ``obs["n_counts"]``, ``obs["n_genes"]`` and ``obs["percent_mito"]`` are the total count, the
+    number of detected genes and the mitochondrial fraction, over all genes before the selection of
+    765.
 
     Raises
     ------
     RuntimeError
-        If what scanpy ships is not what whole numbers give.
+        If the values that scanpy ships do not come from whole numbers.
     """
     import scanpy as sc
 
@@ -33,7 +34,7 @@ def pbmc68k_reduced() -> AnnData:
     deviation = np.abs(np.log1p(counts.data / per_cell) - values).max()
     if not deviation <= TOLERANCE:  # so that NaN fails too
         msg = (
-            "The counts of scanpy.datasets.pbmc68k_reduced cannot be restored: its values lie up to "
+            "The counts of scanpy.datasets.pbmc68k_reduced cannot be restored: its values deviate by up to "
             f"{deviation:.3g} from those of whole numbers. scanpy's file has changed; please report this."
         )
         raise RuntimeError(msg)

@@ -11,23 +11,24 @@ SIZES = {"large": 1000, **{f"small {i}": 200 for i in range(1, 6)}, "outlier": 2
 
 @typed
 def polynomial_manifold(rng: int | np.random.Generator = 0) -> AnnData:
-    """Draw 2,200 points on a surface with two dimensions in a space of nine :cite:p:`Ding2018,Pan2023`.
+    """Draw 2,200 points on a 2-dimensional surface in 9 dimensions :cite:p:`Ding2018,Pan2023`.
 
-    In the plane, 1,000 points form a large cluster on the left; five times 200 points form small clusters on the right, so
-    near each other that they may pass for one; and 200 are spread evenly around. The plane is mapped to the nine monomials
-    (x + y, x − y, xy, x², y², x²y, xy², x³, y³), each divided by its largest absolute value. The articles show the plane without
-    numbers: here, the large cluster is normal around (−4, 0) with standard deviation 1, the small ones with 0.4 around five
-    points at distance 1.5 of (4, 0), and outliers are uniform in [−8, 8] × [−5, 5].
+    In the plane, 1,000 points form a large cluster on the left; 200 points each form five small
+    clusters on the right, close enough to pass for one; and 200 outliers are spread evenly. The
+    plane is mapped to (x + y, x − y, xy, x², y², x²y, xy², x³, y³), each divided by its largest
+    absolute value. The articles show the plane without numbers. Here, the large cluster is normal
+    around (−4, 0) with standard deviation 1; the small ones are normal with 0.4 around five points
+    at distance 1.5 from (4, 0); outliers are uniform in [−8, 8] × [−5, 5].
 
     Parameters
     ----------
     rng
-        Seed, or generator to draw from. The global random state is left as it was.
+        Seed, or generator to draw from. The global random state is not changed.
 
     Returns
     -------
     ``X``
-        Values, 2,200 × 9, float32; no counts.
+        Values, 2,200 × 9, float32; they are not counts.
     ``obs["group"]`` : categorical
         ``"large"``, ``"small 1"`` to ``"small 5"``, or ``"outlier"``.
     ``obsm["X_plane"]``
@@ -55,9 +56,10 @@ def polynomial_manifold(rng: int | np.random.Generator = 0) -> AnnData:
     monomials = np.stack([x + y, x - y, x * y, x**2, y**2, x**2 * y, x * y**2, x**3, y**3], axis=1)
     monomials /= np.abs(monomials).max(axis=0)
     groups = pd.Categorical(np.repeat(list(SIZES), list(SIZES.values())), categories=list(SIZES))
-    return AnnData(
+    adata = AnnData(
         monomials.astype(np.float32),
         obs=pd.DataFrame({"group": groups}, index=[f"point_{i}" for i in range(len(plane))]),
         var=pd.DataFrame(index=["x+y", "x-y", "xy", "x^2", "y^2", "x^2 y", "x y^2", "x^3", "y^3"]),
-        obsm={"X_plane": plane.astype(np.float32)},
     )
+    adata.obsm["X_plane"] = plane.astype(np.float32)
+    return adata

@@ -13,9 +13,9 @@ from scx._checks import check_positive_int, check_rng
 from scx._types import typed
 
 CHUNK_VALUES = 2**18
-"""Cells × genes that are dense at one time: 2 MiB per array in float64, which stays in the cache."""
+"""Cells × genes that are dense at a time: 2 MiB per array in float64, which fits the cache."""
 MAX_OBS, MAX_VARS = 10**8, 10**6
-"""More cells or genes than this are a mistake, and would fill the memory."""
+"""Largest number of cells and genes; more would fill the memory."""
 MAX_LIBRARY_SIZE = 2**24
 """Largest count up to which float32 holds every whole number."""
 LIMITS = {
@@ -27,7 +27,7 @@ LIMITS = {
     "bcv_df": (2.0, np.inf),
     "dropout_shape": (-20.0, 20.0),
 }
-"""Least and largest value of each number; within these nothing overflows."""
+"""Smallest and largest value of each number; within these limits nothing overflows."""
 
 
 @typed
@@ -58,12 +58,14 @@ def simulate(
 ) -> AnnData:
     r"""Simulate counts of cells in known groups with the model of Splatter :cite:p:`Zappia2017`.
 
-    For gene :math:`g` and cell :math:`i` of group :math:`k` in batch :math:`b`, with defaults as in Splatter:
+    For gene :math:`g` and cell :math:`i` of group :math:`k` in batch :math:`b`, with defaults as in
+    Splatter:
 
     .. math::
 
         \mu_g &\sim \mathrm{Gamma}(\text{mean\_shape}), \quad
-            \text{or } \operatorname{median}(\mu) \cdot e^{|z|} \text{ with probability outlier\_prob} \\
+            \text{or } \operatorname{median}(\mu) \cdot e^{|z|}
+            \text{ with probability outlier\_prob} \\
         f_{gk} &= e^{\pm |z|} \text{ with probability de\_prob, else } 1, \quad
             b_{gb} = e^{\pm |z|} \text{ if there are several batches, else } 1 \\
         L_i &\sim \mathrm{LogNormal}(\text{library\_loc}, \text{library\_scale}), \quad
@@ -72,45 +74,49 @@ def simulate(
             \sqrt{\text{bcv\_df} / \chi^2_g}, \quad \chi^2_g \sim \chi^2(\text{bcv\_df}) \\
         \lambda_{gi} &\sim \mathrm{Gamma}(\text{shape } 1 / B_{gi}^2, \text{ mean } m_{gi}), \quad
             y_{gi} \sim \mathrm{Poisson}(\lambda_{gi}) \\
-        P(y_{gi} \to 0) &= 1 / \left(1 + e^{-\text{dropout\_shape} \, (\ln \lambda_{gi} - \text{dropout\_mid})}\right)
+        P(y_{gi} \to 0) &= 1 / \left(1 +
+            e^{-\text{dropout\_shape} \, (\ln \lambda_{gi} - \text{dropout\_mid})}\right)
 
-    where each :math:`z` is normal with the location and scale of the outliers, of differential expression or of the
-    batches. Splatter's rate of gene means cancels in :math:`m_{gi}` and is left out.
+    where each :math:`z` is normal with the location and scale of the outliers, of differential
+    expression or of the batches. Splatter's rate of gene means cancels in :math:`m_{gi}`.
 
     Parameters
     ----------
     n_obs, n_vars
-        Number of cells and genes. Memory grows with the counts that are not zero.
+        Number of cells and genes. Memory is proportional to the number of nonzero counts.
     n_groups
-        Number of groups; their sizes differ by one cell at most.
+        Number of groups; their sizes differ by at most one cell.
     group_probs
-        Share of each group, in place of `n_groups`; sizes are exact up to one cell.
+        Share of each group, instead of `n_groups`; sizes are exact up to one cell.
     mean_shape
-        Shape of the gamma distribution of gene means; smaller is more unequal.
+        Shape of the gamma distribution of gene means; smaller values are more unequal.
     outlier_prob, outlier_loc, outlier_scale
         Probability that a gene is highly expressed, and its factor over the median gene.
     library_loc, library_scale
-        Natural logarithm of the expected total count of a cell: mean and standard deviation. Lower `library_loc`
-        for sparser counts: ln 2,000 ≈ 7.6 is usual for droplets.
+        Natural logarithm of the expected total count of a cell: mean and standard deviation. Lower
+        `library_loc` for sparser counts: ln 2,000 ≈ 7.6 is usual for droplets.
     de_prob, de_down_prob, de_loc, de_scale
-        Probability that a gene is differentially expressed in a group, that it is then down, and its factor.
+        Probability that a gene is differentially expressed in a group, probability that it is then
+        down-regulated, and its factor.
     bcv_common, bcv_df
-        Biological coefficient of variation that abundant genes keep, and degrees of freedom of its spread over genes;
-        ``inf`` for none.
+        Biological coefficient of variation in the limit of high expression, and degrees of freedom
+        of its spread over genes; ``inf`` for no spread.
     dropout_mid, dropout_shape
-        ln λ at which half of the counts are lost, and slope; negative slopes lose low counts. None for no dropout.
+        ln λ at which half of the counts are lost, and slope; with negative slopes, low counts are
+        lost. None for no dropout.
     n_batches
         Number of batches of equal size, independent of the groups.
     batch_loc, batch_scale
         Factor of each gene in each batch; up or down with equal probability.
     rng
-        Seed, or generator to draw from. The global random state is left as it was.
+        Seed, or generator to draw from. The global random state is not changed.
 
     Returns
     -------
     ``X``
-        Counts, cells × genes, CSR in float32. Cells are in random order. As in Splatter, a cell whose counts all happen
-        to be zero is kept; ``sc.pp.filter_cells(adata, min_counts=1)`` removes it.
+        Counts, cells × genes, CSR in float32. Cells are in random order. As in Splatter, cells
+        whose counts are all zero are kept; ``sc.pp.filter_cells(adata, min_counts=1)`` removes
+        them.
     ``obs["group"]``, ``obs["batch"]`` : categorical
         Group and batch of each cell, named ``"0"``, ``"1"``, …
     ``obs["library_size"]`` : float64
@@ -120,12 +126,12 @@ def simulate(
     ``var["de_factor_{group}"]``, ``var["batch_factor_{batch}"]`` : float64
         :math:`f_{gk}` and :math:`b_{gb}`.
     ``uns["simulate"]`` : dict
-        The arguments, those that are None and a generator left out.
+        The arguments, without those that are None and without a generator.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument cannot be used; the message says what to do.
+        If an argument is invalid; the message says what to do.
 
     Examples
     --------
@@ -198,20 +204,21 @@ def simulate(
 
 
 def _check(arguments: dict[str, Any]) -> None:
+    """Raise unless the arguments of :func:`simulate` can be used."""
     check_rng(arguments["rng"])
-    for name, most in (("n_obs", MAX_OBS), ("n_vars", MAX_VARS)):
-        check_positive_int(name, arguments[name], maximum=most)
+    for name, largest_size in (("n_obs", MAX_OBS), ("n_vars", MAX_VARS)):
+        check_positive_int(name, arguments[name], maximum=largest_size)
     for name in {"n_groups", "n_batches"} & arguments.keys():
         check_positive_int(name, arguments[name], maximum=arguments["n_obs"], why=" (`n_obs`, the number of cells)")
-    for name, (least, largest) in LIMITS.items():
+    for name, (smallest, largest) in LIMITS.items():
         value = arguments[name]
         if name == "dropout_mid" and value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, Real):
             msg = f"`{name}` must be a number, got {value!r}."
             raise TypeError(msg)
-        if not least <= float(value) <= largest:
-            msg = f"`{name}` must be between {least:g} and {largest:g}, got {value}."
+        if not smallest <= float(value) <= largest:
+            msg = f"`{name}` must be between {smallest:g} and {largest:g}, got {value}."
             raise ValueError(msg)
     if arguments["group_probs"] is not None:
         probs = np.asarray(arguments["group_probs"])
@@ -227,7 +234,7 @@ def _check(arguments: dict[str, Any]) -> None:
 def _sizes(n_obs: int, probs: Sequence[float] | NDArray[np.float64]) -> NDArray[np.intp]:
     """Split `n_obs` cells by `probs`, each size exact up to one cell."""
     ends = np.cumsum(probs)
-    ends /= ends[-1]  # shares that a user rounded, as 0.33333 three times, must not lose the last cells
+    ends /= ends[-1]  # rounded shares, such as 0.33333 three times, must not lose the last cells
     return np.diff(np.floor(ends * n_obs + 0.5), prepend=0).astype(np.intp)
 
 
@@ -240,8 +247,8 @@ def _random_labels(
 def _factors(
     rng: np.random.Generator, shape: tuple[int, ...], prob: float, down_prob: float, loc: float, scale: float
 ) -> NDArray[np.float64]:
-    """Draw factors that are 1, or with probability `prob` exp(|z|), or exp(−|z|) if down; z ~ Normal(`loc`, `scale`)."""
-    # the absolute value: Splatter turns those round that point the other way than was drawn
+    """Draw factors: exp(±|z|) with probability `prob`, else 1; z ~ Normal(`loc`, `scale`)."""
+    # the absolute value, as in Splatter: the sign is drawn apart
     logs = np.abs(rng.normal(loc, scale, shape)) * np.where(rng.random(shape) < down_prob, -1, 1)
     return np.exp(np.where(rng.random(shape) < prob, logs, 0))
 

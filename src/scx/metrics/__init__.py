@@ -1,4 +1,4 @@
-"""How good an embedding or a clustering is."""
+"""Scores of embeddings and clusterings."""
 
 from scx.metrics._clustering_report import clustering_report
 from scx.metrics._knn_preservation import knn_preservation

@@ -9,7 +9,7 @@ from scx import _anndata, _checks
 from scx._types import typed
 
 MAX_SILHOUETTE_CELLS = 10_000
-"""More cells than this are sampled for the silhouette, which takes all their pairs."""
+"""Cells that the silhouette samples if there are more; its cost is quadratic in their number."""
 
 
 @typed
@@ -19,7 +19,7 @@ def clustering_report(
     cluster_keys: str | Sequence[str],
     *,
     use_rep: str | None = None,
-    subset: NDArray | None = None,
+    subset: NDArray[np.bool_] | None = None,
     rng: int | np.random.Generator = 0,
 ) -> pd.DataFrame:
     r"""Score clusterings against reference labels, and by their shape in an embedding.
@@ -29,16 +29,17 @@ def clustering_report(
     adata
         Cells × genes, with labels and clusters in ``obs``.
     labels_key
-        Column of ``obs`` with the reference labels; None leaves out what needs them.
+        Column of ``obs`` with the reference labels; None omits the scores that need them.
     cluster_keys
         One or more columns of ``obs`` with clusters.
     use_rep
-        Array of ``obsm``, shape (n_cells, n_dims), for the silhouette and Calinski–Harabasz; None leaves both out.
+        Array of ``obsm``, shape (n_cells, n_dims), for the silhouette and Calinski–Harabasz; None
+        omits both.
     subset
-        Cells to score, such as those whose labels a method has not seen: one True or False per cell. A Series is aligned by its
-        index.
+        Cells to score, such as those whose labels a method has not seen: one True or False per
+        cell. A Series is aligned by its index.
     rng
-        Seed or generator that samples the cells of the silhouette, where there are more than 10,000.
+        Seed or generator that samples the cells of the silhouette if there are more than 10,000.
 
     Returns
     -------
@@ -47,23 +48,26 @@ def clustering_report(
     ``ari``
         Adjusted Rand index.
     ``nmi``, ``nmi_max``
-        Mutual information over the arithmetic mean of both entropies, and over the larger one; papers differ.
+        Mutual information divided by the arithmetic mean of both entropies, and by the larger one;
+        papers differ.
     ``acc``
-        Share of cells in the label that is matched to their cluster, each label to one cluster, so as to make the share
-        largest (Hungarian algorithm).
+        Share of cells whose label is matched to their cluster. Labels and clusters are matched one
+        to one so that the share is largest (Hungarian algorithm).
     ``homogeneity``, ``completeness``
-        :math:`1 - H(\text{label} \mid \text{cluster}) / H(\text{label})`, and with label and cluster swapped.
+        :math:`1 - H(\text{label} \mid \text{cluster}) / H(\text{label})`, and with label and
+        cluster swapped.
     ``macro_f1``
         Mean over labels of the F1 score of the matched cluster; 0 for a label without one.
     ``silhouette``, ``calinski_harabasz``
-        Mean silhouette coefficient with Euclidean distances, and the variance ratio; NaN for a single cluster.
+        Mean silhouette coefficient with Euclidean distances, and the variance ratio; NaN for a
+        single cluster.
     ``n_clusters``, ``n_cells``
-        Clusters and cells that were scored.
+        Number of clusters and of cells that were scored.
 
     Raises
     ------
     ValueError, TypeError
-        If a key is unknown, or `subset` is no mask over the cells or leaves none.
+        If a key is unknown, or `subset` is not a mask over the cells or keeps none.
 
     Examples
     --------
@@ -87,7 +91,10 @@ def clustering_report(
         if labels is not None:
             scored &= labels.notna().to_numpy()
         if not scored.any():
-            msg = f"No cell to score: none of the chosen cells has a value in both `labels_key={labels_key!r}` and `cluster_keys={key!r}`."
+            msg = (
+                "No cell to score: none of the chosen cells has a value in both "
+                f"`labels_key={labels_key!r}` and `cluster_keys={key!r}`."
+            )
             raise ValueError(msg)
         clusters = pd.factorize(column.to_numpy()[scored])[0]
         row: dict[str, float] = {}
@@ -100,7 +107,7 @@ def clustering_report(
 
 
 def _against_labels(labels: NDArray[np.int64], clusters: NDArray[np.int64]) -> dict[str, float]:
-    """Return the scores that compare codes of labels with codes of clusters, both of shape (n_cells,)."""
+    """Return the scores that compare labels with clusters, codes of shape (n_cells,)."""
     from scipy.optimize import linear_sum_assignment
     from sklearn import metrics
 
@@ -120,8 +127,8 @@ def _against_labels(labels: NDArray[np.int64], clusters: NDArray[np.int64]) -> d
     }
 
 
-def _shape(embedding: NDArray, clusters: NDArray[np.int64], seed: int) -> dict[str, float]:
-    """Return the scores of clusters, shape (n_cells,), in an embedding, shape (n_cells, n_dims)."""
+def _shape(embedding: NDArray[np.floating], clusters: NDArray[np.int64], seed: int) -> dict[str, float]:
+    """Return the scores of clusters, shape (n_cells,), in an embedding (n_cells, n_dims)."""
     from sklearn import metrics
 
     scores = {"silhouette": np.nan, "calinski_harabasz": np.nan}

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from anndata import AnnData
@@ -9,8 +9,10 @@ from scipy import sparse
 from scx import _anndata, _checks
 from scx._types import typed
 
+type Points = NDArray[np.floating] | sparse.csr_matrix[Any] | sparse.csr_array[Any]
+"""Points in a space, shape (n_cells, n_dims)."""
 WORKING_MEMORY = 128
-"""MiB of distances that are held at a time."""
+"""MiB of distances that are in memory at a time."""
 
 
 @typed
@@ -23,14 +25,15 @@ def knn_preservation(
     max_cells: int = 2000,
     rng: int | np.random.Generator = 0,
 ) -> float | NDArray[np.float64]:
-    r"""Measure how many of its nearest neighbours a cell keeps from one representation to another :cite:p:`Heiser2020`.
+    r"""Measure the share of its nearest neighbours that a cell keeps :cite:p:`Heiser2020`.
 
-    :math:`\frac{1}{nk} \sum_i |N_k(i) \cap N'_k(i)|` with the k nearest other cells of cell i by Euclidean distance in the
-    reference, :math:`N_k(i)`, and in the embedding, :math:`N'_k(i)`. It is 1 if all neighbours are kept, and about
-    k / (n_cells − 1) if the embedding has nothing to do with the reference.
+    :math:`\frac{1}{nk} \sum_i |N_k(i) \cap N'_k(i)|` with the k nearest other cells of cell i by
+    Euclidean distance in the reference, :math:`N_k(i)`, and in the embedding, :math:`N'_k(i)`. It
+    is 1 if all neighbours are kept, and about k / (n_cells − 1) if the embedding is independent of
+    the reference.
 
-    Neighbours are exact and sought among all cells. In large data, the mean is over a random sample of cells, so that time
-    grows with the number of cells and not with its square.
+    Neighbours are exact and searched among all cells. In large data, the mean is over a random
+    sample of cells: run time is linear in the number of cells, not quadratic.
 
     Parameters
     ----------
@@ -39,23 +42,23 @@ def knn_preservation(
     use_rep
         Embedding, an entry of ``obsm``.
     reference
-        Representation whose neighbours are to be kept, an entry of ``obsm``; None for ``X``, which should then not hold raw
-        counts, whose distances are mostly those of sequencing depth.
+        Representation that defines the neighbours to keep, an entry of ``obsm``; None for ``X``.
+        ``X`` should not hold raw counts: their distances mostly reflect sequencing depth.
     k
-        Number of neighbours; several are computed in one pass.
+        Number of neighbours; several numbers are computed in one pass.
     max_cells
-        Number of cells over which the mean is taken; all cells if there are not more.
+        Maximum number of cells in the mean; a random sample is taken if there are more.
     rng
         Seed, or generator to draw the sample from.
 
     Returns
     -------
-    Preserved part, in [0, 1]; one for each `k` where there are several, shape (n_k,).
+    Share of neighbours kept, in [0, 1]; one for each `k` if there are several, shape (n_k,).
 
     Raises
     ------
     ValueError, TypeError
-        If an argument cannot be used; the message says what to do.
+        If an argument is invalid; the message says what to do.
 
     Examples
     --------
@@ -75,7 +78,7 @@ def knn_preservation(
     sample = np.sort(np.random.default_rng(rng).choice(adata.n_obs, n_sample, replace=False))
     n_neighbors = int(ks.max())
     kept, found = (_nearest(points, sample, n_neighbors) for points in representations)
-    # A neighbour common to both is kept at every k that both of its ranks are below.
+    # A common neighbour is kept at every k above both of its ranks.
     first_k = [
         np.maximum(*np.intersect1d(*pair, assume_unique=True, return_indices=True)[1:])
         for pair in zip(kept, found, strict=True)
@@ -85,27 +88,29 @@ def knn_preservation(
     return preserved if np.ndim(k) else float(preserved[0])
 
 
-def _reference(adata: AnnData, name: str | None) -> Any:
-    """Return the representation whose neighbours are to be kept; raise unless it is there and finite."""
+def _reference(adata: AnnData, name: str | None) -> Points:
+    """Return the representation that defines the neighbours; raise unless it can be used."""
     if name is not None:
         return _anndata.check_representation(adata, "reference", name)
     _anndata.check_in_memory("X", adata.X)
     if adata.X is None or not adata.n_vars:
         msg = "`adata.X` is empty: pass as `reference` an entry of `adata.obsm`."
         raise ValueError(msg)
-    values = adata.X.data if sparse.issparse(adata.X) else adata.X
-    if adata.isbacked or not np.isfinite(values).all():
-        what = "is on disk" if adata.isbacked else "holds values that are NaN or infinite"
-        msg = f"`adata.X` {what}. Pass as `reference` an entry of `adata.obsm`{', or use `adata.to_memory()`' * adata.isbacked}."
+    if adata.isbacked:
+        msg = "`adata.X` is on disk. Pass as `reference` an entry of `adata.obsm`, or use `adata.to_memory()`."
         raise ValueError(msg)
-    return adata.X
+    matrix = cast("Points", adata.X)
+    if not np.isfinite(matrix.data if sparse.issparse(matrix) else matrix).all():
+        msg = "`adata.X` holds values that are NaN or infinite. Pass as `reference` an entry of `adata.obsm`."
+        raise ValueError(msg)
+    return matrix
 
 
-def _nearest(points: Any, sample: NDArray[np.int64], n_neighbors: int) -> NDArray[np.int64]:
-    """Return the nearest other points of those in `sample`, nearest first, shape (n_sample, n_neighbors)."""
+def _nearest(points: Points, sample: NDArray[np.int64], n_neighbors: int) -> NDArray[np.int64]:
+    """Return the nearest other points of a `sample`, nearest first, (n_sample, n_neighbors)."""
     from sklearn.metrics import pairwise_distances_chunked
 
-    def nearest(distances: NDArray, start: int) -> NDArray[np.int64]:
+    def nearest(distances: NDArray[np.floating], start: int) -> NDArray[np.int64]:
         rows = np.arange(len(distances))
         distances[rows, sample[start : start + len(distances)]] = np.inf
         candidates = np.argpartition(distances, n_neighbors - 1, axis=1)[:, :n_neighbors]

@@ -10,7 +10,7 @@ from scx._types import typed
 
 @typed
 def stability(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
-    """Compare clusterings with one another, such as those of several seeds.
+    """Compare clusterings with each other, such as those of several seeds.
 
     Parameters
     ----------
@@ -21,8 +21,9 @@ def stability(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
 
     Returns
     -------
-    Adjusted Rand index of each pair of clusterings over the cells that both cover, `keys` × `keys`. The mean of what lies
-    off the diagonal, ``frame.to_numpy()[np.triu_indices(len(frame), 1)].mean()``, is the stability of a method over seeds.
+    Adjusted Rand index of each pair of clusterings over the cells that both cover, `keys` × `keys`.
+    The mean off the diagonal, ``frame.to_numpy()[np.triu_indices(len(frame), 1)].mean()``, is the
+    stability of a method over seeds.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def stability(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
         for j, second in enumerate(codes[:i]):
             both = (first >= 0) & (second >= 0)
             if not both.any():
-                msg = f"`keys`: no cell has a cluster in both {keys[j]!r} and {keys[i]!r}. Leave one of them out."
+                msg = f"`keys`: no cell has a cluster in both {keys[j]!r} and {keys[i]!r}. Omit one of them."
                 raise ValueError(msg)
             agreement[i, j] = agreement[j, i] = adjusted_rand_score(first[both], second[both])
     return pd.DataFrame(agreement, index=keys, columns=keys)

@@ -1,8 +1,7 @@
-"""Scores of clusterings, against scikit-learn, scipy and computations by hand."""
+"""Scores of clusterings, against scikit-learn and computations by hand."""
 
 from itertools import permutations
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,13 +10,9 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 import scx
+from metrics.annotated import annotated
 
 codes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=5, max_size=40)
-
-
-def annotated(labels, clusters, **kwargs):
-    obs = pd.DataFrame({"labels": pd.Categorical(list(map(str, labels))), "clusters": list(map(str, clusters))})
-    return ad.AnnData(obs=obs.set_index(obs.index.astype(str)), **kwargs)
 
 
 def report(labels, clusters):
@@ -117,17 +112,6 @@ def test_bad_argument(kwargs, match):
         scx.metrics.clustering_report(adata, **{"labels_key": "labels", "cluster_keys": "clusters", **kwargs})
 
 
-def test_stability():
-    rng = np.random.default_rng(0)
-    adata = annotated(rng.integers(0, 3, 50), rng.integers(0, 4, 50))
-    adata.obs["third"] = rng.integers(0, 2, 50)
-    frame = scx.metrics.stability(adata, ["labels", "clusters", "third"])
-    assert list(frame.index) == list(frame.columns) == ["labels", "clusters", "third"]
-    assert frame.loc["labels", "third"] == frame.loc["third", "labels"]
-    assert frame.loc["labels", "third"] == metrics.adjusted_rand_score(adata.obs["labels"], adata.obs["third"])
-    assert (np.diag(frame) == 1).all()
-
-
 def shape(clusters, embedding, **kwargs):
     adata = annotated(clusters, clusters, obsm={"X_rep": np.asarray(embedding, dtype=float)})
     return scx.metrics.clustering_report(adata, None, "clusters", use_rep="X_rep", **kwargs).loc["clusters"]
@@ -175,25 +159,6 @@ def test_no_cell_with_both_label_and_cluster():
     adata.obs["labels"] = adata.obs["labels"].where(adata.obs["labels"] == "0")
     with pytest.raises(ValueError, match=r"No cell to score.*'labels'.*'clusters'"):
         scx.metrics.clustering_report(adata, "labels", "clusters")
-
-
-def test_stability_is_over_the_cells_that_both_cover():
-    rng = np.random.default_rng(0)
-    adata = annotated(rng.integers(0, 3, 60), rng.integers(0, 3, 60))
-    adata.obs["clusters"] = adata.obs["clusters"].where(np.arange(60) >= 20)
-    adata.obs["labels"] = adata.obs["labels"].where(np.arange(60) < 50)
-    both = adata.obs.iloc[20:50]
-    frame = scx.metrics.stability(adata, ["labels", "clusters"])
-    assert frame.loc["labels", "clusters"] == metrics.adjusted_rand_score(both["labels"], both["clusters"])
-
-
-@pytest.mark.parametrize(
-    ("keys", "match"),
-    [(["labels"], "`keys` must list at least two"), (["labels", "x"], r"Unknown `keys`: 'x'\. `adata\.obs` holds")],
-)
-def test_stability_says_what_is_wrong(keys, match):
-    with pytest.raises(ValueError, match=match):
-        scx.metrics.stability(annotated([0, 1], [0, 1]), keys)
 
 
 def test_subset_that_is_a_series_is_aligned_by_its_index(pbmc):
