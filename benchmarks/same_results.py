@@ -1,9 +1,10 @@
 """Compare the results of two commits bit by bit: every method and recipe, every clustering algorithm, one seed.
 
-    python benchmarks/same_results.py BEFORE AFTER
+    python benchmarks/same_results.py BEFORE AFTER [H5AD]
 
-Each commit is checked out into a temporary folder and run in its own process on data that come with the package. The exit
-status is 1 if anything differs. ``record FILE`` writes the results of the importable scx to a file instead.
+Each commit is checked out into a temporary folder and runs in its own process, on data that come with the package or on
+raw counts in a file, with types in ``obs["cell_type"]``. The exit status is 1 if anything differs. ``record NPZ [H5AD]``
+writes the results of the importable scx to a file instead.
 """
 
 import os
@@ -38,21 +39,32 @@ def cases() -> dict[str, dict[str, Any]]:
     return named
 
 
-def results() -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read(path: str | None) -> Any:
+    """Return the data, with the types of a fifth of the cells in ``obs["some_labels"]``; one type has no label."""
+    import anndata as ad
+
+    import scx
+
+    data = scx.datasets.pbmc68k_reduced() if path is None else ad.read_h5ad(path)
+    types = data.obs["bulk_labels" if path is None else "cell_type"].astype(str)
+    labels = types.where(np.random.default_rng(0).random(data.n_obs) >= 0.8, "Unknown")
+    data.obs["some_labels"] = labels.where(types != types.value_counts().index[2], "Unknown").to_numpy()
+    return data
+
+
+def results(path: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield what each call writes, flat."""
     import scanpy as sc
 
     import scx
 
     sc.settings.verbosity = 0
-    data = scx.datasets.pbmc68k_reduced()
-    labels = data.obs["bulk_labels"].astype(str)
-    labels[np.random.default_rng(0).random(data.n_obs) < 0.8] = "Unknown"
-    labels[data.obs["bulk_labels"] == "CD19+ B"] = "Unknown"
-    data.obs["some_labels"] = labels.to_numpy()
+    data = read(path)
     for name, options in cases().items():
         adata = data.copy()
         method = name.split(",")[0].split()[0]
+        if path is not None:
+            options = {"max_epochs": 3, **options}
         getattr(scx.tl, method)(adata, **options)
         for i, algorithm in enumerate(("kmeans", "gmm", "ward", "spectral", "leiden") if "default" in name else ()):
             scx.tl.cluster(adata, 7, use_rep=f"X_{method}", method=algorithm, key_added=f"c{i}")
@@ -70,7 +82,8 @@ def flat(adata: Any, before: set[str]) -> dict[str, Any]:
             for key, entry in value.items():
                 add(f"{where}/{key}", entry)
         else:
-            found[where] = np.asarray(value)
+            array = np.asarray(value)
+            found[where] = array.astype(str) if array.dtype == object else array
 
     for where in ("obs", "obsm", "uns"):
         for key in getattr(adata, where):
@@ -80,10 +93,10 @@ def flat(adata: Any, before: set[str]) -> dict[str, Any]:
     return found
 
 
-def record(path: Path) -> None:
+def record(path: Path, data: str | None = None) -> None:
     """Write the results of the importable scx."""
     warnings.simplefilter("ignore")
-    arrays = {f"{name}|{where}": value for name, written in results() for where, value in written.items()}
+    arrays = {f"{name}|{where}": value for name, written in results(data) for where, value in written.items()}
     np.savez_compressed(path, **arrays)
 
 
@@ -100,7 +113,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     return lines
 
 
-def main(before: str, after: str) -> int:
+def main(before: str, after: str, *data: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         recorded = []
         for i, commit in enumerate((before, after)):
@@ -108,7 +121,7 @@ def main(before: str, after: str) -> int:
             subprocess.run(["git", "worktree", "add", "--detach", "--quiet", tree, commit], check=True)
             try:
                 subprocess.run(
-                    [sys.executable, __file__, "record", path],
+                    [sys.executable, __file__, "record", path, *data],
                     check=True,
                     env={**os.environ, "PYTHONPATH": f"{tree}/src"},
                 )
@@ -123,6 +136,6 @@ def main(before: str, after: str) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "record":
-        record(Path(sys.argv[2]))
+        record(Path(sys.argv[2]), *sys.argv[3:])
     else:
         sys.exit(main(*sys.argv[1:]))
