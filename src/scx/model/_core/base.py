@@ -48,13 +48,12 @@ class EmbeddingModel(BaseModelClass):
         if "recipes" in vars(cls):
             recipe = cls.recipes["default"]
             training = field_docs(type(recipe.training))
-            docs = {
-                "module_fields": field_docs(type(recipe.module)),
-                "training_fields": {
-                    name: training[name] for name in recipe.training.plan_options() if name in training
-                },
+            training = {name: training[name] for name in recipe.training.plan_options() if name in training}
+            fields = {
+                "module_fields": indent(parameter_docs(field_docs(type(recipe.module))), "    "),
+                "training_fields": parameter_docs(training),
             }
-            cls.__doc__ = filled(cls.__doc__, {name: indent(parameter_docs(doc), "    ") for name, doc in docs.items()})
+            cls.__doc__ = filled(cls.__doc__, fields)
 
     @typed
     def __init__(

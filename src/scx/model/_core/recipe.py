@@ -1,10 +1,14 @@
 """Configurations: every choice that turns a method into a run."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal
 
+import pandas as pd
+
 from scx._config import BatchSize, Count, LearningRate, Positive, Range, Share
+from scx._docs import field_docs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,22 @@ class Recipe:
     training: TrainingConfig
     """Schedule."""
 
-    def settings(self) -> Mapping[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """Return all settings by name, flat."""
         settings = asdict(self)
-        return settings | settings.pop("module") | settings.pop("training")
+        module, training = settings.pop("module"), settings.pop("training")
+        return settings | module | training
+
+    def meanings(self) -> dict[str, str]:
+        """Return the first sentence of the documentation of each setting, as plain text."""
+        docs = {**field_docs(Recipe), **field_docs(type(self.module)), **field_docs(type(self.training))}
+        plain = {name: re.sub(r":\w+:`~?([^`]*)`|`+", r"\1", " ".join(doc.split())) for name, doc in docs.items()}
+        return {name: re.split(r"\. (?=[A-Z`])", doc)[0].rstrip(".") for name, doc in plain.items()}
+
+
+def recipe_table(recipes: Mapping[str, Recipe]) -> pd.DataFrame:
+    """Return the settings of recipes side by side, settings × (meaning and recipes), as the documentation shows them."""
+    meanings = next(iter(recipes.values())).meanings()
+    table = pd.DataFrame({name: recipe.settings() for name, recipe in recipes.items()}, dtype=object).map(str)
+    table.insert(0, "meaning", [meanings.get(name, "") for name in table.index])
+    return table
