@@ -21,8 +21,8 @@ def test_every_field_is_documented_in_the_docstring_of_the_model(method):
     recipe = method.model_cls.recipes["default"]
     documented = method.model_cls.__doc__
     assert "_fields}" not in documented
-    for docs in (field_docs(type(recipe.module)), field_docs(type(recipe.training))):
-        for name, doc in docs.items():
-            if name not in recipe.training.arguments_of_train:
-                assert f"{name}\n" in documented
-                assert doc.splitlines()[0] in documented
+    options = [field.name for field in fields(recipe.module)] + list(recipe.training.plan_options())
+    docs = {**field_docs(type(recipe.module)), **field_docs(type(recipe.training))}
+    for name in options:
+        assert f"{name}\n" in documented
+        assert docs[name].splitlines()[0] in documented
