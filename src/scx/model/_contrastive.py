@@ -69,22 +69,11 @@ class Contrastive(PairModel):
 
     Parameters
     ----------
-    adata
-        AnnData registered with :meth:`setup_anndata`.
-    registry
-        Registry of a saved model, in place of `adata`.
-    recipe
-        ``"default"`` or ``"paper"``: the defaults of all other arguments and of :meth:`train`.
-    **module_kwargs
-        Options of network and losses:
-
-    {module_fields}
+    {parameters}
 
     Notes
     -----
-    The options of training, `plan_kwargs` of :meth:`train`, are:
-
-    {training_fields}
+    {training}
 
     Examples
     --------

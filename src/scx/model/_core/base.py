@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from textwrap import indent
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,13 +22,13 @@ from scx._checks import check_arguments, check_choice, check_key, check_n_cluste
 from scx._clustering.fit import fit_partition
 from scx._clustering.types import Partition
 from scx._config import check_options
-from scx._docs import field_docs, filled, parameter_docs
+from scx._docs import filled
 from scx._rng import exclusively
 from scx._types import typed
 
 from .module import DeepClusteringModule
 from .preparation import Preparation, size_factors
-from .recipe import ModuleConfig, Recipe
+from .recipe import ModuleConfig, Recipe, model_paragraphs
 from .source import BATCH_SIZE, Batch, CellSource, row_numbers
 
 
@@ -46,14 +45,7 @@ class EmbeddingModel(BaseModelClass):
         """Fill the docstring of a model with the documentation of its configurations."""
         super().__init_subclass__(**kwargs)
         if "recipes" in vars(cls):
-            recipe = cls.recipes["default"]
-            training = field_docs(type(recipe.training))
-            training = {name: training[name] for name in recipe.training.plan_options() if name in training}
-            fields = {
-                "module_fields": indent(parameter_docs(field_docs(type(recipe.module))), "    "),
-                "training_fields": parameter_docs(training),
-            }
-            cls.__doc__ = filled(cls.__doc__, fields)
+            cls.__doc__ = filled(cls.__doc__, model_paragraphs(cls.recipes["default"]))
 
     @typed
     def __init__(

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from textwrap import indent
 from typing import Annotated, Any, ClassVar, Literal
 
 import pandas as pd
 
 from scx._config import BatchSize, Count, LearningRate, Positive, Range, Share
-from scx._docs import field_docs
+from scx._docs import field_docs, parameter_docs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,30 @@ class Recipe:
         docs = {**field_docs(Recipe), **field_docs(type(self.module)), **field_docs(type(self.training))}
         plain = {name: re.sub(r":\w+:`~?([^`]*)`|`+", r"\1", " ".join(doc.split())) for name, doc in docs.items()}
         return {name: re.split(r"\. (?=[A-Z`])", doc)[0].rstrip(".") for name, doc in plain.items()}
+
+
+MODEL_PARAMETERS = """\
+adata
+    AnnData set up with :meth:`setup_anndata`.
+registry
+    Registry of a saved model, in place of `adata`.
+recipe
+    ``"default"`` or ``"paper"``: the defaults of all other arguments and of :meth:`train`.
+**module_kwargs
+    Options of network and losses:
+
+"""
+"""Parameters that all models share."""
+
+
+def model_paragraphs(recipe: Recipe) -> dict[str, str]:
+    """Return the paragraphs ``{parameters}`` and ``{training}`` of the docstring of a model, from its configurations."""
+    module, training = field_docs(type(recipe.module)), field_docs(type(recipe.training))
+    options = {name: training[name] for name in recipe.training.plan_options() if name in training}
+    return {
+        "parameters": MODEL_PARAMETERS + indent(parameter_docs(module), "    "),
+        "training": "Options of training, for `plan_kwargs` of :meth:`train`:\n\n" + parameter_docs(options),
+    }
 
 
 def recipe_table(recipes: Mapping[str, Recipe]) -> pd.DataFrame:

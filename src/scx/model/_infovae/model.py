@@ -23,22 +23,11 @@ class InfoVAE(DeepClusteringModel):
 
     Parameters
     ----------
-    adata
-        AnnData set up with :meth:`setup_anndata`.
-    registry
-        Registry of a saved model, in place of `adata`.
-    recipe
-        ``"default"`` or ``"paper"``: the defaults of all other arguments and of :meth:`train`.
-    **module_kwargs
-        Options of network and losses:
-
-    {module_fields}
+    {parameters}
 
     Notes
     -----
-    The options of training, `plan_kwargs` of :meth:`train`, are:
-
-    {training_fields}
+    {training}
 
     Examples
     --------

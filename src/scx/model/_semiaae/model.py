@@ -37,24 +37,13 @@ class SemiAAE(DeepClusteringModel):
 
     Parameters
     ----------
-    adata
-        AnnData set up with :meth:`setup_anndata`.
-    registry
-        Registry of a saved model, in place of `adata`.
-    recipe
-        ``"default"`` or ``"paper"``: the defaults of all other arguments and of :meth:`train`.
+    {parameters}
     types
         Names of the known types; None for the types among the labels.
-    **module_kwargs
-        Options of network and losses:
-
-    {module_fields}
 
     Notes
     -----
-    The options of training, `plan_kwargs` of :meth:`train`, are:
-
-    {training_fields}
+    {training}
 
     Examples
     --------
