@@ -11,6 +11,8 @@ from inspect import unwrap
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import NumpyDocstring
 
+from scx._compat import MASK_VAR_DEFAULT
+
 project = "scx"
 author = metadata("scx")["Author"]
 release = version = metadata("scx")["Version"]
@@ -32,7 +34,7 @@ exclude_patterns = ["_build", "jupyter_execute", "methods/_*", "**/.ipynb_checkp
 # Docstrings have numpydoc sections; types come from the signatures.
 autosummary_generate = True
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
+autodoc_preserve_defaults = False  # signatures of methods are generated, so there is no source
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 typehints_document_rtype_none = False
@@ -124,11 +126,11 @@ class Marker:
 def show_default(app: Sphinx, obj: object, is_bound_method: bool) -> None:
     """Show a marker default as ``...``; its name in the source is of no use to a reader."""
     signature = getattr(obj, "__signature__", None)
-    if signature is None or "MASK_VAR_DEFAULT" not in str(signature):
+    if signature is None:
         return
     obj.__signature__ = signature.replace(
         parameters=[
-            parameter.replace(default=Marker()) if repr(parameter.default) == "MASK_VAR_DEFAULT" else parameter
+            parameter.replace(default=Marker()) if parameter.default is MASK_VAR_DEFAULT else parameter
             for parameter in signature.parameters.values()
         ]
     )
@@ -141,4 +143,4 @@ def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", split_shared_parameters, priority=400)  # before napoleon
-    app.connect("autodoc-before-process-signature", show_default, priority=600)  # after autodoc_preserve_defaults
+    app.connect("autodoc-before-process-signature", show_default, priority=600)  # after other changes of signatures
