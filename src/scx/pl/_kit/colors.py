@@ -104,5 +104,5 @@ def line_styles(n: int) -> list[dict[str, Any]]:
 
 def text_color_on(mapped: ScalarMappable, value: float) -> str:
     """Return black or white, whichever is legible on the colour of a value."""
-    red, green, blue, _ = mapped.cmap(mapped.norm(np.array([value])))[0]
+    red, green, blue, _ = mapped.to_rgba(np.array([value]))[0]
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"
