@@ -64,7 +64,7 @@ def confusion(
     Raises
     ------
     ValueError
-        If the labels or the clusters do not exist.
+        If the labels or the clusters do not exist, or `cmap` is unknown.
 
     Examples
     --------

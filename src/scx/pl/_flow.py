@@ -60,7 +60,7 @@ def flow(
     Raises
     ------
     ValueError
-        If the labels or the clusters do not exist.
+        If the labels or the clusters do not exist, or `min_cells` is negative.
 
     Examples
     --------
