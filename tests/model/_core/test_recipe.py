@@ -25,5 +25,5 @@ def test_every_field_is_documented_in_the_docstring_of_the_model(method):
     options = [field.name for field in fields(recipe.module)] + list(recipe.training.plan_options())
     docs = {**field_docs(type(recipe.module)), **field_docs(type(recipe.training))}
     for name in options:
-        assert f"{name}\n" in documented
+        assert f"``{name}``\n" in documented
         assert docs[name].splitlines()[0] in documented

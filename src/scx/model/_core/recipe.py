@@ -99,9 +99,13 @@ def model_paragraphs(recipe: Recipe) -> dict[str, str]:
     """Return the paragraphs ``{parameters}`` and ``{training}`` of the docstring of a model, from its configurations."""
     module, training = field_docs(type(recipe.module)), field_docs(type(recipe.training))
     options = {name: training[name] for name in recipe.training.plan_options() if name in training}
+    # As literals, because reStructuredText takes `lambda_` for a link.
+    network, schedule = (
+        parameter_docs({f"``{name}``": doc for name, doc in docs.items()}) for docs in (module, options)
+    )
     return {
-        "parameters": MODEL_PARAMETERS + indent(parameter_docs(module), "    "),
-        "training": "Options of training, for `plan_kwargs` of :meth:`train`:\n\n" + parameter_docs(options),
+        "parameters": MODEL_PARAMETERS + indent(network, "    "),
+        "training": f"Options of training, for `plan_kwargs` of :meth:`train`:\n\n{schedule}",
     }
 
 
