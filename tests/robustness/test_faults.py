@@ -67,7 +67,7 @@ STEPS = {
     "finish training": "scx.model.{model}._finish_training",
     "embed": "scx.model.{model}.get_latent_representation",
     "cluster": "scx.model.{model}.partition",
-    "consensus": "scx._workflow.walk.consensus_of_runs",
+    "consensus": "scx._workflow.train.consensus_of_runs",
     "settings": "scx._workflow.write.plain",
     "categories": "scx._workflow.write._categorical",
 }

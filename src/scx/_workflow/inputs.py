@@ -1,35 +1,183 @@
-"""Step 1: the user's AnnData and arguments."""
+"""Step 1: check the user's AnnData and arguments, and return what the later steps need."""
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 from anndata import AnnData
+from numpy.typing import NDArray
+from scipy import sparse
 
-from scx._anndata import check_unlabeled, given_labels
-from scx._checks import check_key
+from scx import _anndata, _checks
+from scx._clustering.algorithms import ALGORITHMS
+from scx._config import Positive, check_option
+from scx._matrix import read_counts
+from scx._methods import Method
+from scx._workflow.counts import check_counts
 from scx._workflow.keys import Field, Keys
+from scx._workflow.obs_fields import READERS, ObsField
+from scx._workflow.options import FitOptions
+from scx._workflow.prepare import resolve_mask_var
+
+if TYPE_CHECKING:
+    from scx.model._core.model import DeepClusteringModel
+    from scx.model._core.recipe import Recipe
 
 MAX_NAME_BYTES = 255
-"""Longest name of a file, as which zarr keeps a field."""
+"""Longest name of a file; zarr stores each field in a file of its name."""
 
 
-def check_given_labels(
-    adata: AnnData, labels_key: str | None, unlabeled_category: str, keys: Keys
-) -> "pd.Categorical[Any] | None":
-    """Return the types that ``adata.obs[labels_key]`` gives; None without a key, or where every cell is unlabelled.
+@dataclass(frozen=True)
+class Target:
+    """Where results are written."""
 
-    Unlabelled are cells with NaN, an empty string or `unlabeled_category`; types of no cell are left out.
+    adata: AnnData
+    keys: Keys
+    copy: bool
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked call of a method.
+
+    Parameters
+    ----------
+    target
+        Where results are written.
+    model_cls
+        Class of the model.
+    recipe
+        Recipe, with the settings that the options do not give.
+    options
+        Options as they were passed, see :class:`~scx._workflow.options.FitOptions`.
+    n_clusters, algorithm, resolution
+        How embeddings are clustered, as in :func:`scx._clustering.fit.fit_partition`.
+    module_kwargs
+        Arguments of the module that differ from the recipe's.
+    obs_fields
+        Fields of ``obs`` that the model reads.
+    model_dir
+        Folder to save the model in, or None.
+    mask
+        Genes to use; None selects by variability.
+    counts
+        Raw counts, cells × genes.
     """
-    if labels_key is None:
-        return None
-    check_key("labels_key", labels_key, "obs", adata.obs)
-    if ("obs", labels_key) in keys.everything:
-        msg = f"`key_added={keys.key_added!r}` would overwrite the labels in `adata.obs[{labels_key!r}]`. Pass another `key_added`."
+
+    target: Target
+    model_cls: "type[DeepClusteringModel]"
+    recipe: "Recipe"
+    options: FitOptions
+    n_clusters: int | None
+    algorithm: str
+    resolution: float | None
+    module_kwargs: Mapping[str, Any]
+    obs_fields: tuple[ObsField, ...]
+    model_dir: Path | None
+    mask: NDArray[np.bool_] | None
+    counts: sparse.csr_matrix
+
+
+def check_fit(
+    method: Method, adata: AnnData, n_clusters: int | None, options: FitOptions, field_arguments: Mapping[str, Any]
+) -> Request:
+    """Return the checked call of a method; raise if training cannot use an argument or the data."""
+    model_cls, keys = method.model_cls, Keys(options["key_added"])
+    train_kwargs = options["train_kwargs"] or {}
+    _anndata.check_anndata(adata)
+    _anndata.check_layer(adata, options["layer"])
+    _anndata.check_storage(adata, options["layer"], copy=options["copy"])
+    read = [READERS[name](adata, keys, field_arguments) for name in method.obs_fields]
+    obs_fields = tuple(field for field in read if field is not None)
+    n_types = sum(len(field.types) for field in obs_fields)
+    _checks.check_n_clusters(n_clusters, adata.n_obs, n_types=n_types)
+    _checks.check_choice("recipe", options["recipe"], model_cls.recipes)
+    recipe = model_cls.recipes[options["recipe"]]
+    algorithm = recipe.cluster if options["cluster"] is None else options["cluster"]
+    resolution = check_algorithm("cluster", algorithm, n_clusters, options["resolution"])
+    if resolution is not None and n_types:
+        msg = "`resolution` is not used with labels, whose types set the number of clusters. Leave it out."
         raise ValueError(msg)
-    check_unlabeled(adata.obs[labels_key], labels_key, unlabeled_category)
-    labels = given_labels(adata.obs[labels_key], unlabeled_category)
-    return labels if len(labels.categories) else None
+    for name, value, minimum in (
+        ("n_top_genes", options["n_top_genes"], _anndata.MIN_GENES),
+        ("n_latent", options["n_latent"], 1),
+        ("max_epochs", options["max_epochs"], 1),
+        ("batch_size", options["batch_size"], 2),
+        ("n_runs", options["n_runs"], 1),
+    ):
+        if value is not None:
+            _checks.check_positive_int(name, value, minimum=minimum)
+    module_kwargs = check_module(model_cls, recipe, n_clusters, options)
+    _checks.check_n_clusters(module_kwargs.get("n_clusters"), adata.n_obs)
+    _checks.check_arguments("train_kwargs", train_kwargs, model_cls.train_arguments())
+    model_cls.check_training(accelerator=options["accelerator"], devices=options["devices"], **train_kwargs)
+    written = keys.written(
+        confidence=True,
+        agreement=options["n_runs"] > 1,
+        prediction=any(field.predicts for field in obs_fields),
+        embedding=True,
+        snapshots="snapshot_epochs" in train_kwargs,
+    )
+    check_key_added(adata, keys, written)
+    _checks.check_rng(options["rng"])
+    return Request(
+        Target(adata, keys, options["copy"]),
+        model_cls,
+        recipe,
+        options,
+        n_clusters,
+        algorithm,
+        resolution,
+        module_kwargs,
+        obs_fields,
+        model_dir=None if options["model_dir"] is None else _checks.check_model_dir(options["model_dir"]),
+        mask=resolve_mask_var(adata, options["mask_var"], options["n_top_genes"], use_flagged=recipe.use_flagged_genes),
+        counts=checked_counts(adata, options["layer"]),
+    )
+
+
+def check_module(
+    model_cls: "type[DeepClusteringModel]", recipe: "Recipe", n_clusters: int | None, options: FitOptions
+) -> dict[str, Any]:
+    """Return the arguments of the module that differ from the recipe's.
+
+    `n_clusters` and `n_latent` are among them if the module has arguments of these names.
+    """
+    requested = {"n_clusters": n_clusters, "n_latent": options["n_latent"]}
+    requested = {
+        name: value for name, value in requested.items() if value is not None and name in asdict(recipe.module)
+    }
+    module_kwargs = model_cls.check_module(options["model_kwargs"], "model_kwargs")
+    _checks.check_agreement("model_kwargs", module_kwargs, requested)
+    return module_kwargs | model_cls.check_module(requested)
+
+
+def checked_counts(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
+    """Return the counts; raise unless they can be raw counts."""
+    counts = read_counts(adata, layer)
+    check_counts(counts, adata, layer)
+    return counts
+
+
+def check_algorithm(name: str, algorithm: str, n_clusters: int | None, resolution: float | None) -> float | None:
+    """Return the resolution; raise unless the algorithm, passed as `name`, can be used with it."""
+    _checks.check_choice(name, algorithm, ALGORITHMS)
+    checked: float | None = check_option("resolution", resolution, Positive | None)
+    _checks.check_resolution(checked, n_clusters, name, algorithm)
+    return checked
+
+
+def check_target(
+    adata: AnnData, key_added: str, *, copy: bool, confidence: bool = False, agreement: bool = False
+) -> Target:
+    """Return where clusters without an embedding of their own are written; raise if they cannot be."""
+    keys = Keys(key_added)
+    _anndata.check_anndata(adata, min_vars=0)
+    _anndata.check_storage(adata, None, copy=copy, counts=False)
+    check_key_added(adata, keys, keys.written(confidence=confidence, agreement=agreement))
+    return Target(adata, keys, copy)
 
 
 def check_key_added(adata: AnnData, keys: Keys, written: Collection[Field]) -> None:

@@ -86,4 +86,13 @@ def cluster(
     >>> scx.tl.cluster(adata, use_rep="X_pca")
     >>> adata.uns["cluster"]["n_clusters"]["reason"]
     """
-    return cluster_and_annotate(**locals())
+    return cluster_and_annotate(
+        adata,
+        n_clusters,
+        use_rep=use_rep,
+        method=method,
+        resolution=resolution,
+        key_added=key_added,
+        rng=rng,
+        copy=copy,
+    )

@@ -63,4 +63,4 @@ def consensus(
     ...     scx.tl.contrastive(adata, 8, rng=seed, key_added=f"run{seed}")
     >>> scx.tl.consensus(adata, ["run0", "run1", "run2"])
     """
-    return agree_and_annotate(**locals())
+    return agree_and_annotate(adata, keys, n_clusters, key_added=key_added, rng=rng, copy=copy)

@@ -1,0 +1,64 @@
+"""Fields of ``obs`` that models read, by the names under which the registry lists them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+
+from scx._anndata import check_unlabeled, given_labels
+from scx._checks import check_key
+from scx._workflow.keys import LABELS, Keys
+
+
+@dataclass(frozen=True)
+class ObsField:
+    """A field of ``obs`` as a model reads it.
+
+    Parameters
+    ----------
+    column
+        Its column in the working AnnData.
+    values
+        Its value for each cell; None if the model is to do without.
+    setup
+        Arguments of ``setup_anndata`` that name it in the working AnnData.
+    arguments
+        Arguments of the call that named it in the user's AnnData, for the record.
+    types
+        Known types that it names. Clusters take their names.
+    predicts
+        Whether known types are predicted from it.
+    """
+
+    column: str
+    values: "pd.Categorical[Any] | None"
+    setup: Mapping[str, str]
+    arguments: Mapping[str, Any]
+    types: tuple[str, ...] = ()
+    predicts: bool = False
+
+
+def read_labels(adata: AnnData, keys: Keys, arguments: Mapping[str, Any]) -> ObsField | None:
+    """Return the known types of some cells, given by `labels_key` and `unlabeled_category`; None without a key.
+
+    Cells with NaN, an empty string or `unlabeled_category` are unlabelled. Types without cells are
+    left out. If no cell has a label, the model does without labels.
+    """
+    key, unlabeled_category = arguments["labels_key"], arguments["unlabeled_category"]
+    if key is None:
+        return None
+    check_key("labels_key", key, "obs", adata.obs)
+    if ("obs", key) in keys.everything:
+        msg = f"`key_added={keys.key_added!r}` would overwrite the labels in `adata.obs[{key!r}]`. Pass another `key_added`."
+        raise ValueError(msg)
+    check_unlabeled(adata.obs[key], key, unlabeled_category)
+    labels = given_labels(adata.obs[key], unlabeled_category)
+    types = tuple(labels.categories)
+    setup = {"labels_key": LABELS, "unlabeled_category": ""} if types else {}
+    return ObsField(LABELS, labels if types else None, setup, arguments, types, predicts=True)
+
+
+READERS: dict[str, Callable[[AnnData, Keys, Mapping[str, Any]], ObsField | None]] = {"labels": read_labels}
+"""For each field, the function that checks and reads it."""

@@ -1,0 +1,109 @@
+"""Steps 3 to 5: train a model under a seed, embed the cells, cluster the embedding."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scanpy as sc
+from numpy.typing import NDArray
+
+from scx._clustering.consensus import consensus_of_runs
+from scx._clustering.fit import fit_partition
+from scx._clustering.types import Partition
+from scx._rng import global_seed
+from scx._workflow.inputs import Request
+from scx._workflow.keys import SIZE_FACTOR
+from scx._workflow.prepare import WorkingData
+
+if TYPE_CHECKING:
+    from scx.model._core.model import DeepClusteringModel
+
+type Snapshots = Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]]
+"""Embedding and cluster of each cell after epochs."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained model, with the embedding and the clusters that it gives."""
+
+    model: "DeepClusteringModel"
+    embedding: NDArray[np.float32]
+    partition: Partition
+    cluster_seed: int
+
+
+def run_once(request: Request, data: WorkingData, train_seed: int, cluster_seed: int) -> Run:
+    """Train, embed and cluster under one seed of all global generators."""
+    from scx.model._core.session import quiet
+
+    options = request.options
+    training = {"accelerator": options["accelerator"], "devices": options["devices"], **(options["train_kwargs"] or {})}
+    working = data.adata
+    setup = {"layer": options["layer"], "size_factor_key": SIZE_FACTOR}
+    for field in request.obs_fields:
+        setup |= field.setup
+    with global_seed(train_seed), quiet():
+        request.model_cls.setup_anndata(working, **setup)
+        model = request.model_cls(working, recipe=options["recipe"], **request.module_kwargs)
+        model.preparation_ = data.preparation
+        try:
+            model.train(
+                options["max_epochs"],
+                batch_size=options["batch_size"],
+                **{"enable_progress_bar": sc.settings.verbosity > 0, **training},
+            )
+            embedding = model.get_latent_representation()
+            partition = model.partition(
+                embedding, request.n_clusters, request.algorithm, cluster_seed, request.resolution
+            )
+        finally:
+            # scvi-tools would keep the working AnnData, and with it the counts, until the session ends
+            model.deregister_manager(working)
+    return Run(model, embedding, partition, cluster_seed)
+
+
+def combine(runs: list[Run], n_clusters: int | None, seed: int) -> tuple[Partition, Run]:
+    """Return the consensus of the runs, and the run that agrees most with it."""
+    partitions, embeddings = [run.partition for run in runs], [run.embedding for run in runs]
+    partition, kept = consensus_of_runs(partitions, embeddings, n_clusters, seed)
+    return partition, runs[kept]
+
+
+def cluster_snapshots(run: Run, algorithm: str) -> Snapshots:
+    """Cluster the embeddings that were kept during training, with the k and the seed of the run."""
+    k = run.partition.n_clusters
+    return {
+        epoch: (embedding, fit_partition(embedding, k, algorithm, run.cluster_seed).labels)
+        for epoch, embedding in run.model.snapshots.items()
+    }
+
+
+def record_of(request: Request, run: Run, n_genes: int) -> dict[str, Any]:
+    """Return settings, history and phases of a run, for ``uns``."""
+    options, recipe, model = request.options, request.recipe, run.model
+    epochs = model.history["loss"].index  # a loss that begins in a later phase is NaN before it
+    history = {name: curve[name].reindex(epochs).to_numpy(dtype=float) for name, curve in model.history.items()}
+    settings: dict[str, Any] = {"method": request.model_cls.__name__, "recipe": options["recipe"]}
+    for field in request.obs_fields:
+        settings |= field.arguments
+    settings |= {
+        "layer": options["layer"],
+        "mask_var": options["mask_var"] if isinstance(options["mask_var"], str) else None,
+        "n_top_genes": options["n_top_genes"],
+        "n_genes": n_genes,
+        "max_epochs": len(history["loss"]),
+        "stopped_early": len(history["loss"]) < model.trainer.max_epochs,
+        "batch_size": options["batch_size"] or recipe.training.batch_size,
+        "n_runs": options["n_runs"],
+        "rng": recorded_seed(options["rng"]),
+        "model_dir": request.model_dir,
+        "model_kwargs": {**asdict(recipe.module), **request.module_kwargs},
+        "train_kwargs": options["train_kwargs"],
+    }
+    return {"params": settings, "history": history, "phases": model.phase_starts or None}
+
+
+def recorded_seed(rng: int | np.random.Generator) -> int | None:
+    """Return the seed, for ``uns``; None for a generator."""
+    return None if isinstance(rng, np.random.Generator) else int(rng)
