@@ -1,0 +1,31 @@
+from typing import Unpack
+
+from anndata import AnnData
+
+from scx._methods import METHODS
+from scx._workflow.options import FitOptions, method_function
+from scx._workflow.walk import fit_and_annotate
+
+
+@method_function
+def toy(
+    adata: AnnData,
+    n_clusters: int | None = None,
+    **options: Unpack[FitOptions],
+) -> AnnData | None:
+    """Embed and cluster cells by a linear autoencoder.
+
+    Parameters
+    ----------
+    {data}
+    {options}
+
+    Returns
+    -------
+    {returns}
+
+    Raises
+    ------
+    {raises}
+    """
+    return fit_and_annotate(METHODS["toy"], adata, n_clusters, options)
