@@ -87,7 +87,9 @@ def method_function[F: Callable[..., Any]](function: F) -> F:
     # `inspect` and Sphinx read the first, tools that ask for type hints the second.
     function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": own.return_annotation}
-    function.__doc__ = filled(function.__doc__, {**PARAGRAPHS, "options": parameter_docs(field_docs(FitOptions))})
+    options = parameter_docs(field_docs(FitOptions))
+    paragraphs = {**PARAGRAPHS, "options": options, "parameters": f"{PARAGRAPHS['data']}\n{options}"}
+    function.__doc__ = filled(function.__doc__, paragraphs)
     return typed(function)
 
 

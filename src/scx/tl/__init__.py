@@ -1,6 +1,6 @@
-"""Methods, which train on an AnnData and write embeddings and clusters, and clustering of existing embeddings.
+"""Methods that train a model and write embedding and clusters; clustering without training.
 
-The methods are those of the registry, :data:`scx._methods.METHODS`.
+The registry :data:`scx._methods.METHODS` lists the methods.
 """
 
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from scx._methods import METHODS
 from scx.tl._cluster import cluster
 from scx.tl._consensus import consensus
 
-if TYPE_CHECKING:  # for editors and type checkers; a test compares it with the registry
+if TYPE_CHECKING:  # for editors and type checkers; a test compares the names with the registry
     from scx.tl._cicl import cicl as cicl
     from scx.tl._contrastive import contrastive as contrastive
     from scx.tl._infovae import infovae as infovae

@@ -15,23 +15,18 @@ def cicl(
 ) -> AnnData | None:
     """Embed and cluster cells by cluster-aware iterative contrastive learning :cite:p:`Jiang2023`.
 
-    A Transformer encoder sees two views of every cell, and learns to tell which views belong to one cell (NT-Xent loss,
-    :func:`scx.model._core.losses.nt_xent`) and, at a small weight, to one cluster of the embedding as it stands
-    (:func:`scx.model._core.losses.cluster_aware`). Clusters are found anew as the embedding changes; KMeans for as many of
-    them as `n_clusters`, or 20 where it is None. The embedding is then clustered.
+    A Transformer encoder sees two views of every cell. It learns which views belong to the same
+    cell (NT-Xent loss, :func:`scx.model._core.losses.nt_xent`) and, with a small weight, which
+    views belong to the same cluster (:func:`scx.model._core.losses.cluster_aware`). KMeans finds
+    these clusters in the current embedding, again and again as the embedding changes. It looks for
+    `n_clusters` of them, or for 20 if `n_clusters` is None. After training, the embedding is
+    clustered.
 
     Parameters
     ----------
-    {data}
-    {options}
+    {parameters}
 
-    Returns
-    -------
     {returns}
-
-    Raises
-    ------
-    {raises}
 
     Examples
     --------

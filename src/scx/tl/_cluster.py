@@ -17,40 +17,48 @@ def cluster(
     rng: int | np.random.Generator = 0,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Cluster cells in any embedding, with the number of clusters given or chosen.
+    r"""Cluster cells in any embedding; the number of clusters is given or chosen.
 
     Parameters
     ----------
     adata
         Cells × genes, with an embedding in ``obsm``.
     n_clusters
-        Number of clusters k. With ``method="leiden"``, None takes as many as Leiden finds at `resolution`. Else None has it chosen
-        on the embedding, without labels: random halves of at most 2,000 cells are
-        clustered by KMeans for k = 2, 3, …; the score of k is how well clusters of one half are found again in the other
-        (Jaccard index) times how far they lie apart (silhouette), both averaged over clusters. The largest k within 5 % of the
-        best score is taken. Compare :cite:t:`Yu2022`.
+        Number of clusters k. None chooses k on the embedding, without labels: KMeans clusters
+        random halves of at most 2,000 cells for k = 2, 3, … The score of k is stability times
+        separation. Stability is how well the clusters of one half match those of the other (Jaccard
+        index); separation is how far apart they lie (silhouette); both are averaged over clusters.
+        The largest k whose score is within 5 % of the best is chosen. Compare :cite:t:`Yu2022`.
+        With ``method="leiden"``, None takes as many clusters as Leiden finds at `resolution`.
     use_rep
-        Embedding in ``obsm``, such as ``"X_contrastive"``, ``"X_pca"`` or ``"X_scVI"``, shape (n_cells, n_dims).
+        Embedding in ``obsm``, such as ``"X_contrastive"``, ``"X_pca"`` or ``"X_scVI"``, shape
+        (n_cells, n_dims).
     method
-        The algorithm. On more cells than stated, it is fitted on a random sample of so many:
+        The algorithm. Most are fitted on a random sample if there are more cells than stated here.
 
         ``"kmeans"``
-            The best of ten starts; above 100,000 cells the starts run on a sample, and the best goes on with all cells.
+            KMeans, the best of ten starts. Above 100,000 cells, the starts run on a sample of that
+            size, and the best one continues with all cells.
         ``"gmm"``
-            Mixture of Gaussians with diagonal covariances; 50,000.
+            Mixture of Gaussians with diagonal covariances, fitted on at most 50,000 cells.
         ``"ward"``
-            Agglomerative clustering with Ward's linkage; 5,000, the others by a vote of their 15 nearest neighbours.
+            Agglomerative clustering with Ward's linkage, on at most 5,000 cells. Each of the other
+            cells is assigned by a vote of its 15 nearest neighbours among them.
         ``"spectral"``
-            Spectral clustering of the graph of 15 nearest neighbours; 10,000, the others likewise.
+            Spectral clustering of the graph of 15 nearest neighbours, on at most 10,000 cells. The
+            others are assigned as for ``"ward"``.
         ``"leiden"``
-            Leiden :cite:p:`Traag2019` on that graph; 50,000, the others likewise. With `n_clusters`, its resolution is searched for
-            k clusters; where no resolution gives k, the nearest number.
+            Leiden :cite:p:`Traag2019` on the same graph, on at most 50,000 cells. The others are
+            assigned as for ``"ward"``. With `n_clusters`, the resolution that gives k clusters is
+            searched; if none does, the number nearest to k is taken.
     resolution
-        Resolution of Leiden, for ``method="leiden"`` without `n_clusters`; None for 1. Higher values give more clusters.
+        Resolution of Leiden, for ``method="leiden"`` without `n_clusters`; None for 1. Higher
+        values give more clusters.
     key_added
-        Name under which results are written.
+        Name under which results are written. Results of an earlier call under it are replaced.
     rng
-        Seed, or generator to draw one from. The same seed gives the same result on the same machine.
+        Seed, or generator to draw one from. The same seed gives the same result on the same
+        machine.
     copy
         Return an annotated copy instead of writing to `adata`.
 
@@ -61,23 +69,30 @@ def cluster(
     ``adata.obs[key_added]`` : categorical
         Cluster of each cell, ``"0"`` being the largest.
     ``adata.obs[f"{key_added}_confidence"]`` : float32
-        Probability in [0, 1] of the cell's cluster :math:`l_i` under Student-t distributions around the means of all clusters,
-        whatever the algorithm: :math:`(1 + d_{i l_i}^2 / s^2)^{-2} / \sum_c (1 + d_{ic}^2 / s^2)^{-2}`, with the distance
-        :math:`d_{ic}` to the mean of cluster c, and half the root mean square distance from the overall mean, s.
+        Probability in [0, 1] of the cell's cluster :math:`l_i`, from Student-t distributions around
+        the means of all clusters:
+        :math:`(1 + d_{i l_i}^2 / s^2)^{-2} / \sum_c (1 + d_{ic}^2 / s^2)^{-2}`. Here :math:`d_{ic}`
+        is the distance of the cell to the mean of cluster c, and s is half the root mean square
+        distance of the cells from the overall mean. It is the same for every algorithm.
     ``adata.uns[key_added]`` : dict
-        ``params``, ``cluster``, ``n_cells_fitted`` (cells the algorithm was fitted on), ``fields`` (what was written), ``scx_version``, and ``n_clusters``: the
-        number ``chosen``, which is the one found, the number ``asked`` for if there was one, the ``reason``, Leiden's ``resolution``, and the curves ``stability``, ``separation``, ``score`` over the numbers ``tried``.
+        ``params``, ``cluster`` (the algorithm), ``n_cells_fitted`` (number of cells it was fitted
+        on), ``fields`` (what was written), ``scx_version``, and ``n_clusters``: the number
+        ``chosen``, which is the number found; the number ``asked`` for, if any; the ``reason``; the
+        ``resolution`` of Leiden; and if k was chosen, the curves ``stability``, ``separation``,
+        ``score`` over the numbers ``tried``.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument or the embedding cannot be used; the message says what to do, `adata` stays as it was.
+        If an argument or the embedding cannot be used. The message says what to do. `adata` is
+        unchanged.
 
     Warns
     -----
     UserWarning
-        If there are not as many clusters as asked for, or they separate nothing, as where all cells have the same embedding: then the
-        confidence is that of chance, 1 / k.
+        If the number of clusters differs from `n_clusters`, or if the clusters separate nothing,
+        for example because all cells have the same embedding; then every confidence is that of
+        chance, 1 / k.
 
     Examples
     --------

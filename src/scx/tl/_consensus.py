@@ -17,24 +17,27 @@ def consensus(
     rng: int | np.random.Generator = 0,
     copy: bool = False,
 ) -> AnnData | None:
-    """Find one clustering that several, of different seeds or methods, agree on best.
+    """Combine clusterings of different seeds or methods into the one that they agree on best.
 
-    Two cells are as near as there are clusterings that put them together (co-association), and KMeans clusters the cells on
-    that account; then the clusterings vote on each cell until none moves. The matrix of all pairs is never formed, so that
-    the cost grows linearly with cells.
+    The similarity of two cells is the share of clusterings that put them into the same cluster
+    (co-association). KMeans clusters the cells by this similarity. Then the clusterings vote on
+    each cell until no cell changes its cluster. The matrix of all pairs of cells is never computed,
+    so the cost grows linearly with the number of cells.
 
     Parameters
     ----------
     adata
         Cells × genes, with clusters in ``obs``.
     keys
-        Two or more columns of ``obs`` with clusters; their numbers of clusters may differ.
+        Two or more columns of ``obs`` with clusters. Their numbers of clusters may differ.
     n_clusters
-        Number of clusters; None takes the median of the clusterings'. There are fewer if votes leave one without cells.
+        Number of clusters; None for the median over the clusterings. The result has fewer if the
+        votes leave a cluster without cells.
     key_added
-        Name under which results are written.
+        Name under which results are written. Results of an earlier call under it are replaced.
     rng
-        Seed, or generator to draw one from.
+        Seed, or generator to draw one from. The same seed gives the same result on the same
+        machine.
     copy
         Return an annotated copy instead of writing to `adata`.
 
@@ -45,15 +48,19 @@ def consensus(
     ``adata.obs[key_added]`` : categorical
         Cluster of each cell, ``"0"`` being the largest.
     ``adata.obs[f"{key_added}_agreement"]`` : float32
-        Of the cells that a clustering puts together with a cell, the share that is in its consensus cluster too; mean over
-        clusterings, in [0, 1].
+        Agreement of the clusterings on the cell, in [0, 1]: of the cells that a clustering puts
+        into the same cluster as this cell, the share that has the same consensus cluster; mean over
+        clusterings.
     ``adata.uns[key_added]`` : dict
-        ``params``, ``n_clusters`` (``chosen``, the number found, ``asked`` if one was asked for, and ``reason``), ``agreement`` (mean over cells, for each of `keys`), ``fields`` (what was written), ``scx_version``.
+        ``params``, ``n_clusters`` (the number ``chosen``, which is the number found; the number
+        ``asked`` for, if any; the ``reason``), ``agreement`` (mean over cells, for each of `keys`),
+        ``fields`` (what was written), ``scx_version``.
 
     Raises
     ------
     ValueError, TypeError
-        If a key is unknown or leaves cells without a cluster; `adata` stays as it was.
+        If an argument cannot be used, for example because a key is unknown or some cells have no
+        cluster in it. The message says what to do. `adata` is unchanged.
 
     Examples
     --------

@@ -15,22 +15,16 @@ def contrastive(
 ) -> AnnData | None:
     """Embed and cluster cells by contrastive learning :cite:p:`Ciortan2021`.
 
-    An encoder sees two views of every cell, each with most genes masked at random, and learns to tell which views belong
-    together (the NT-Xent loss of :cite:p:`Chen2020`, eq. 1). Its embedding is then clustered. The second view is one of the cell
-    itself in ``recipe="paper"``, and of one of its nearest neighbours in ``recipe="default"``.
+    An encoder sees two views of every cell, each with most genes masked at random. It learns which
+    views belong together (the NT-Xent loss of :cite:p:`Chen2020`, eq. 1). In ``recipe="paper"``
+    both views show the cell itself; in ``recipe="default"`` the second view shows one of its
+    nearest neighbours. After training, the embedding is clustered.
 
     Parameters
     ----------
-    {data}
-    {options}
+    {parameters}
 
-    Returns
-    -------
     {returns}
-
-    Raises
-    ------
-    {raises}
 
     Examples
     --------

@@ -13,25 +13,20 @@ def infovae(
     n_clusters: int | None = None,
     **options: Unpack[FitOptions],
 ) -> AnnData | None:
-    """Embed and cluster cells by a variational autoencoder that keeps mutual information :cite:p:`Pan2023`.
+    """Embed and cluster cells by an information-maximising autoencoder :cite:p:`Pan2023`.
 
-    The autoencoder explains counts by a zero-inflated negative binomial distribution. Beside, or in place of, each
-    cell's own posterior, the distribution of all embedded cells together is held to the prior, so that the embedding stays
-    informative. In a second phase, cells are drawn to the centres of `n_clusters` clusters; without a number there is no such
-    phase. The posteriors' means are then clustered.
+    The autoencoder models counts by a zero-inflated negative binomial distribution. A plain
+    variational autoencoder pulls the posterior of each single cell towards the prior. This one
+    pulls the distribution of all embedded cells together towards the prior, in addition or instead,
+    so that the embedding stays informative. In a second phase, cells move towards the centres of
+    `n_clusters` clusters; if `n_clusters` is None, there is no second phase. The embedding of a
+    cell is the mean of its posterior. After training, the embedding is clustered.
 
     Parameters
     ----------
-    {data}
-    {options}
+    {parameters}
 
-    Returns
-    -------
     {returns}
-
-    Raises
-    ------
-    {raises}
 
     Examples
     --------

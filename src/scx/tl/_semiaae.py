@@ -17,16 +17,18 @@ def semiaae(
     unlabeled_category: str = UNLABELED,
     **options: Unpack[FitOptions],
 ) -> AnnData | None:
-    """Carry the types of some cells over to all, and find cells of new types, by an adversarial autoencoder :cite:p:`Wang2023`.
+    """Embed cells, predict their types from labels of some, and find new types :cite:p:`Wang2023`.
 
-    The autoencoder explains counts by a zero-inflated negative binomial distribution, a discriminator holds its embedding to
-    the prior, and a classifier, the head, reads the known types from it. Without labels, what remains is an unsupervised
-    embedding, which is clustered.
+    An adversarial autoencoder models counts by a zero-inflated negative binomial distribution. A
+    discriminator keeps the embedding close to the prior, and a classifier, the head, predicts the
+    known types from it. Without labels, the embedding is unsupervised; after training, it is
+    clustered.
 
-    In ``recipe="default"`` the head learns from a teacher: before training, the type of every cell is estimated by label
-    spreading over the graph of neighbours and by logistic regression, see :func:`scx.model._semiaae.guidance.guide`. This teacher, which
-    the article does not have, is what makes the predictions good. With it, likelihood and discriminator change the predicted
-    types by less than the spread between seeds; they shape the embedding. ``recipe="paper"`` has no teacher.
+    In ``recipe="default"`` the head learns from a teacher: before training, the type of every cell
+    is estimated by label spreading over the graph of neighbours and by logistic regression, see
+    :func:`scx.model._semiaae.guidance.guide`. The article has no teacher, and the good predictions
+    are due to it. With the teacher, likelihood and discriminator shape the embedding, but change
+    the predicted types by less than the spread between seeds. ``recipe="paper"`` has no teacher.
 
     Parameters
     ----------
@@ -34,32 +36,36 @@ def semiaae(
     labels_key
         Column of ``obs`` with the types of some cells. It is not changed. None for no labels.
     unlabeled_category
-        Cells with this entry, an empty one or NaN are unlabelled.
+        Entry of `labels_key` that marks a cell as unlabelled. Cells with an empty entry or NaN are
+        unlabelled too.
     {options}
 
-    Returns
-    -------
     {returns}
 
-    With labels, clusters are named: a known type keeps its name, others are ``new_1``, ``new_2``, …, and `n_clusters` counts the
-    known ones too, as the most clusters there can be; with None, new ones are as many as there are groups of cells that no
-    label reaches. `cluster` is not used then. With ``recipe="paper"``, it clusters embedding and probabilities, into `n_clusters`
-    clusters, or as many as known types; two clusters of one type stay two, ``B cell (1)`` and ``B cell (2)``. These fields
-    differ or are added:
+    Notes ----- With labels, clusters have names. A known type keeps its name; new types are
+    ``new_1``, ``new_2``, … The number of clusters depends on the recipe:
+
+    ``recipe="default"``
+        `n_clusters` is the largest number of clusters, known types included. None adds one new type
+        for each group of cells that no label reaches. `cluster` is not used.
+    ``recipe="paper"``
+        `cluster` clusters embedding and probabilities together, into `n_clusters` clusters, or into
+        as many as there are known types. Two clusters of one type stay two clusters, ``B cell (1)``
+        and ``B cell (2)``.
+
+    With labels, these fields are added or differ:
 
     ``adata.obs[f"{key_added}_prediction"]`` : categorical
-        Known type that each cell is most likely of; at labelled cells too, so that it may differ from a label that is wrong.
+        Most likely known type of each cell, labelled cells included, so it can differ from a wrong
+        label.
     ``adata.obsm[f"{key_added}_proba"]`` : float32, cells × types
         Probability of each known type, in the order of ``adata.uns[key_added]["types"]``.
     ``adata.obs[f"{key_added}_confidence"]`` : float32
         Probability of the prediction, lowered where labels hardly reach the cell.
-    ``adata.uns[key_added]``
-        Also ``types``, and ``calibration``: ``temperature``, ``reason``, and where cells could be held back, by bins of confidence,
-        ``confidence``, ``accuracy`` and ``n_cells`` of them, and ``ece``, the expected calibration error.
-
-    Raises
-    ------
-    {raises}
+    ``adata.uns[key_added]`` : dict
+        Also ``types`` and ``calibration``: ``temperature``, ``reason``, and if some labelled cells
+        could be held back, the expected calibration error ``ece`` and, by bins of confidence, the
+        mean ``confidence``, the ``accuracy`` and ``n_cells``.
 
     Examples
     --------
