@@ -17,15 +17,8 @@ def toy(
 
     Parameters
     ----------
-    {data}
-    {options}
+    {parameters}
 
-    Returns
-    -------
     {returns}
-
-    Raises
-    ------
-    {raises}
     """
     return fit_and_annotate(METHODS["toy"], adata, n_clusters, options)
