@@ -1,13 +1,22 @@
 """Every import of something private or version-dependent in scvi-tools, scanpy and anndata, checked by tests."""
 
+from collections.abc import Callable
+from functools import wraps
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 from anndata import AnnData
 from scanpy._utils import _empty
 
 MASK_VAR_DEFAULT: Any = _empty
 """scanpy's marker for "``highly_variable`` if present", the default of `mask_var` in :func:`scanpy.pp.pca`."""
+
+
+def auto_move_data[F: Callable[..., Any]](function: F) -> F:
+    """Return a method of a module that moves its arguments to the device of the module, with its types."""
+    from scvi.module.base import auto_move_data
+
+    return cast("F", wraps(function)(auto_move_data(function)))
 
 
 def parse_devices(accelerator: Any, devices: Any) -> tuple[str, Any]:

@@ -4,7 +4,6 @@ import ast
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from functools import cache
 from itertools import pairwise
 from textwrap import dedent, indent
 from typing import Any
@@ -98,7 +97,6 @@ def filled(doc: str | None, paragraphs: Mapping[str, str]) -> str | None:
     return doc
 
 
-@cache
 def field_docs(cls: type) -> Mapping[str, str]:
     """Return the docstring that follows each field of a dataclass or TypedDict, by field.
 

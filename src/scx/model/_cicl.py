@@ -1,4 +1,7 @@
-"""CICL: Jiang, Wang, Guan & Zhou, arXiv:2312.16600 (2023). Equation numbers are those of the article."""
+"""CICL: Jiang, Wang, Guan & Zhou, arXiv:2312.16600 (2023).
+
+Equation numbers are those of the article.
+"""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -10,12 +13,12 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
-from scvi.module.base import auto_move_data
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scx._compat import auto_move_data
 from scx._config import Noise, Positive, Range, Weight, Width
 
 from ._core.losses import cluster_aware, nt_xent, student_t
@@ -51,7 +54,7 @@ class CICLConfig(PairConfig):
     ``"batch"``: cells attend to all cells of their batch (eq. 3–4), and the embedding of a cell
     depends on the cells it is embedded with."""
     noise: Noise
-    """Range of the noise in a view: normal noise, mapped linearly to the range from 0 to `noise`."""
+    """Size of the noise in a view: normal noise, mapped linearly to values from 0 to `noise`."""
     pseudo_labels: Literal["minibatch", "epoch"]
     """Cells from which KMeans takes its centroids: ``"minibatch"``, the cells of each minibatch, at
     every step; ``"epoch"``, all cells, or a sample of 10,000, at the start of each epoch."""
@@ -62,7 +65,9 @@ class CICLConfig(PairConfig):
 
 
 class CICLModule(PairModule):
-    """Transformer that pulls together views of a cell, and cells of one cluster as found during training.
+    """Transformer that pulls together views of a cell, and cells of one cluster.
+
+    The clusters are found during training.
 
     Parameters
     ----------
@@ -101,7 +106,8 @@ class CICLModule(PairModule):
     @auto_move_data
     def embed(self, batch: Batch) -> Tensor:
         """Return H, the output of the encoder for unchanged cells."""
-        return self.encoder(self.normalized(batch))
+        embedding: Tensor = self.encoder(self.normalized(batch))
+        return embedding
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss between two views of each cell (eq. 17) and its parts.
@@ -125,11 +131,15 @@ class CICLModule(PairModule):
 
     @torch.no_grad()
     def find_centroids(self, h: Tensor) -> Tensor:
-        """Return the KMeans centroids of embeddings `h`, shape (n, width), without empty clusters."""
+        """Return the KMeans centroids of embeddings `h`, shape (n, width).
+
+        Empty clusters have none.
+        """
         seed = int(torch.randint(2**31 - 1, ()))  # from the generator of the training
         kmeans = KMeans(min(self.config.n_clusters, len(h)), n_init=1, random_state=seed)
         with warnings.catch_warnings():
-            # With fewer distinct cells than clusters, scikit-learn gives empty clusters the centroid of another one.
+            # With fewer distinct cells than clusters, scikit-learn gives empty
+            # clusters the centroid of another one.
             warnings.simplefilter("ignore", ConvergenceWarning)
             kmeans.fit(h.cpu().numpy())
         return torch.from_numpy(np.unique(kmeans.cluster_centers_, axis=0)).to(h)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from scvi.module.base import auto_move_data
 from torch import Tensor
 from torch.nn import functional as F
 
+from scx._compat import auto_move_data
 from scx._config import Width
 
 from ._core.losses import nt_xent
@@ -30,7 +30,9 @@ class ContrastiveConfig(PairConfig):
 
 
 class ContrastiveModule(PairModule):
-    """Encoder that pulls together the embeddings of two randomly masked views of a cell, and pushes all others away.
+    """Encoder that pulls together the embeddings of two masked views of a cell.
+
+    It pushes all other cells away.
 
     Parameters
     ----------

@@ -141,11 +141,11 @@ def test_the_better_guess_counts_more():
     assert (no_components.target.argmax(axis=1) == types).mean() > 0.98
 
 
-def test_target_is_the_joint_estimate_with_the_exponents_that_are_reported():
+def test_target_is_the_combinedt_estimate_with_the_exponents_that_are_reported():
     neighbors, cells, types = blobs(seed=3)
     codes = given_types(types, 0.3)
     found = guide(neighbors, cells, codes, 4, 0)
-    told, linear = _guidance.guesses(spread(transition_matrix(neighbors), one_hot(codes, 4)), cells, codes)
+    told, linear = _guidance.estimates(spread(transition_matrix(neighbors), one_hot(codes, 4)), cells, codes)
     weight, temperature = found.calibration["spread_weight"], found.calibration["temperature"]
     assert abs(temperature - 1) > 0.01
     joined = told ** (weight / temperature) * linear ** ((1 - weight) / temperature)
@@ -255,7 +255,7 @@ def test_guesses_are_spread_shares_and_scikit_learns_classifier_above_a_floor():
     cells[:20:2, 0] += 1
     arriving = rng.random((50, 2))
     arriving[3:6] = 0
-    told, linear = _guidance.guesses(arriving, cells, codes)
+    told, linear = _guidance.estimates(arriving, cells, codes)
     share = np.full((50, 2), 0.5)
     some = np.setdiff1d(np.arange(50), [3, 4, 5])
     share[some] = [[a / (a + b), b / (a + b)] for a, b in arriving[some]]
@@ -265,7 +265,7 @@ def test_guesses_are_spread_shares_and_scikit_learns_classifier_above_a_floor():
 
 
 def test_classifier_is_sure_of_the_only_type_with_labels():
-    _, linear = _guidance.guesses(np.ones((4, 3)), np.zeros((4, 2)), np.array([1, 1, -1, -1]))
+    _, linear = _guidance.estimates(np.ones((4, 3)), np.zeros((4, 2)), np.array([1, 1, -1, -1]))
     np.testing.assert_allclose(linear, np.tile(np.array([1e-4, 1 + 1e-4, 1e-4]) / (1 + 3e-4), (4, 1)))
 
 

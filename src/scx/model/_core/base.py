@@ -85,7 +85,10 @@ class EmbeddingModel(BaseModelClass):
 
     @classmethod
     def check_module(cls, options: Any, name: str = "", known: Iterable[str] | None = None) -> dict[str, Any]:
-        """Return checked fields of the module's configuration; see :func:`scx._config.check_options`."""
+        """Return checked fields of the module's configuration.
+
+        See :func:`scx._config.check_options`.
+        """
         return check_options(name, options, type(cls.recipes["default"].module), known)
 
     @classmethod
@@ -112,7 +115,7 @@ class EmbeddingModel(BaseModelClass):
 
     @classmethod
     def _register(cls, adata: AnnData, setup_args: Mapping[str, Any], **kwargs: Any) -> None:
-        """Register counts and size factors, and keep all arguments of ``setup_anndata``, for loading."""
+        """Register counts and size factors; keep all arguments of ``setup_anndata`` for loading."""
         if "source_registry" not in kwargs:  # scvi-tools passes further arguments on only then
             check_arguments("", kwargs, setup_args)
         check_layer(adata, setup_args["layer"])
@@ -145,8 +148,9 @@ class EmbeddingModel(BaseModelClass):
             As in :meth:`scvi.model.base.BaseModelClass.load`.
         """
         if not isinstance(adata, AnnData):
-            return super().load(dir_path, adata, *args, **kwargs)
-        model = super().load(dir_path, False, *args, **kwargs)
+            loaded: Self = super().load(dir_path, adata, *args, **kwargs)
+            return loaded
+        model: Self = super().load(dir_path, False, *args, **kwargs)
         model._validate_anndata(model.prepare(adata))
         return model
 
@@ -247,7 +251,7 @@ class EmbeddingModel(BaseModelClass):
         indices: Sequence[int] | NDArray[Any] | None,
         batch_size: int | None,
     ) -> NDArray[np.float32]:
-        """Return the rows that a function of the module gives for cells, in the order of `indices`."""
+        """Return what a function of the module gives for each cell, in the order of `indices`."""
         self._check_if_trained(warn=False)
         cells = self.source(adata)
         if batch_size is not None:
@@ -263,7 +267,10 @@ class EmbeddingModel(BaseModelClass):
         rows: NDArray[np.int64],
         batch_size: int | None = None,
     ) -> Tensor:
-        """Apply a function of the module to cells in batches; return its rows in the order of `rows`, which increase."""
+        """Apply a function of the module to cells in batches.
+
+        Return its rows in the order of `rows`, which increase.
+        """
         if not self.module.embeds_in_context:
             return torch.cat([function(batch) for batch in cells.batches(rows, batch_size or BATCH_SIZE)])
         # Cells are embedded among as many others as in training, drawn at random.

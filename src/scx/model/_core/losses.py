@@ -1,4 +1,7 @@
-"""Losses as pure functions of tensors. n is the number of cells of a batch, d the dimension of what is compared."""
+"""Losses as pure functions of tensors.
+
+n is the number of cells of a batch, d the dimension of the vectors that are compared.
+"""
 
 import math
 from collections.abc import Callable
@@ -13,22 +16,27 @@ from scx.model._core.zinb import SparseZINB
 BLOCK_SIZE = 2**24
 """Similarities that are held at a time: 64 MB in float32."""
 LOG_RATE_RANGE = (-15.0, 15.0)
-"""Logarithms of means and dispersions that decoders give are kept in this range, so that their exponentials stay finite."""
+"""Decoded log means and log dispersions are clamped to this range: exponentials stay finite."""
 KERNEL_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Bandwidths of the kernels of :func:`mmd`, in units of the mean squared distance between two standard normal points."""
+"""Bandwidths of the kernels of :func:`mmd`.
+
+The unit is the mean squared distance between two standard normal points.
+"""
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     r"""Normalised temperature-scaled cross-entropy between two views of each cell.
 
     For the 2n views z and the partner p(i) of view i, with cosine similarity s and temperature T,
-    :math:`\frac{1}{2n}\sum_i -\log\frac{\exp(s(z_i, z_{p(i)})/T)}{\sum_{j \ne i} \exp(s(z_i, z_j)/T)}`
+    :math:`\frac{1}{2n}\sum_i -\log\frac{\exp(s(z_i, z_{p(i)})/T)}
+    {\sum_{j \ne i} \exp(s(z_i, z_j)/T)}`
     (contrastive-sc, additional file 1; SimCLR, eq. 1; CICL, eq. 12–14).
 
     Parameters
     ----------
     first, second
-        One view of every cell each, shape (n, d); row i of both is the same cell. Need not be normalised.
+        One view of every cell each, shape (n, d); row i of both is the same cell. Need not
+        be normalised.
     temperature
         T, above 0.
 
@@ -49,13 +57,15 @@ def cluster_aware(first: Tensor, second: Tensor, labels: Tensor, temperature: fl
     r"""Cluster-aware contrastive loss between two views of each cell (CICL, eq. 15–16).
 
     For the 2n views z with labels l, cosine similarity s and temperature T,
-    :math:`\frac{1}{2n}\sum_i -\log\frac{\sum_{j \ne i,\, l_j = l_i} \exp(s(z_i, z_j)/T)}{\sum_{l_j \ne l_i} \exp(s(z_i, z_j)/T)}`.
-    The positives do not stand below the line, so the ratio has no upper bound and the loss can be negative.
+    :math:`\frac{1}{2n}\sum_i -\log\frac{\sum_{j \ne i,\, l_j = l_i} \exp(s(z_i, z_j)/T)}
+    {\sum_{l_j \ne l_i} \exp(s(z_i, z_j)/T)}`.
+    The denominator has no positives, so the ratio has no upper bound and the loss can be negative.
 
     Parameters
     ----------
     first, second
-        One view of every cell each, shape (n, d); row i of both is the same cell, or a neighbour of it. Need not be normalised.
+        One view of every cell each, shape (n, d); row i of both is the same cell, or a
+        neighbour of it. Need not be normalised.
     labels
         Cluster of each view, first those of `first` and then those of `second`, shape (2n,).
     temperature
@@ -63,7 +73,8 @@ def cluster_aware(first: Tensor, second: Tensor, labels: Tensor, temperature: fl
 
     Returns
     -------
-    The mean over all 2n views, a scalar. A view without another one of its cluster, or without one of another cluster, adds 0.
+    The mean over all 2n views, a scalar. A view without another one of its cluster, or without
+    one of another cluster, adds 0.
     """
 
     def terms(logits: Tensor, rows: slice) -> Tensor:
@@ -79,9 +90,12 @@ def cluster_aware(first: Tensor, second: Tensor, labels: Tensor, temperature: fl
 
 
 def student_t(points: Tensor, centroids: Tensor, alpha: float = 1.0) -> Tensor:
-    r"""Soft assignment of points to centroids by Student's t-distribution (CICL, eq. 8; DEC, eq. 1).
+    r"""Soft assignment of points to centroids by Student's t-distribution (CICL, eq. 8.
 
-    :math:`q_{ij} \propto (1 + \lVert h_i - c_j \rVert^2 / \alpha)^{-(\alpha + 1)/2}`, over j summing to 1.
+    DEC, eq. 1).
+
+    :math:`q_{ij} \propto (1 + \lVert h_i - c_j \rVert^2 / \alpha)^{-(\alpha + 1)/2}`; the sum
+    over j is 1.
 
     Parameters
     ----------
@@ -105,8 +119,8 @@ def _mean_over_views(
 ) -> Tensor:
     """Average a loss over all 2n views, in blocks of rows of their matrix of similarities.
 
-    With more than one block, none is kept for the backward pass: it is computed again there, so that memory grows with 2n
-    instead of with its square.
+    With more than one block, none is kept for the backward pass: it is computed again there, so
+    that memory grows with 2n instead of with its square.
 
     Parameters
     ----------
@@ -115,8 +129,8 @@ def _mean_over_views(
     temperature
         What cosine similarities are divided by.
     terms
-        Summed loss of the views in a slice, given their similarities with all views, shape (rows, 2n), where −∞ stands for
-        that of a view with itself.
+        Summed loss of the views in a slice, given their similarities with all views, shape
+        (rows, 2n), where −∞ stands for that of a view with itself.
     """
     views = F.normalize(torch.cat([first, second]), dim=1)
     n_views = len(views)
@@ -138,25 +152,27 @@ def _mean_over_views(
 
 
 def decoded_zinb_nll(x: Tensor, decoded: Tensor, relative_size: Tensor, log_dispersion: Tensor) -> Tensor:
-    """Negative log-likelihood of counts given the output of a decoder, see :class:`~scx.model._core.zinb.SparseZINB`.
+    """Negative log-likelihood of counts given the output of a decoder.
+
+    The distribution is :class:`~scx.model._core.zinb.SparseZINB`.
 
     Parameters
     ----------
     x
         Counts, shape (n, n_genes).
     decoded
-        Side by side for all genes: log mean at size 1, logit of a dropout, and log dispersion where it belongs to gene and
-        cell; shape (n, 2 or 3 times n_genes).
+        Side by side for all genes: log mean at size 1, logit of a dropout, and log
+        dispersion if it belongs to gene and cell; shape (n, 2 or 3 times n_genes).
     relative_size
         Factor of the means, shape (n, 1).
     log_dispersion
-        Log dispersion of each gene, shape (n_genes,); not read where `decoded` has it.
+        Log dispersion of each gene, shape (n_genes,); not read if `decoded` has it.
 
     Returns
     -------
     Sum over the genes of each cell, shape (n,).
     """
-    log_mean, dropout_logits, *rest = decoded.split(x.shape[1], dim=1)
+    log_mean, dropout_logits, *rest = decoded.chunk(decoded.shape[1] // x.shape[1], dim=1)
     log_dispersion = rest[0] if rest else log_dispersion
     mean = log_mean.clamp(*LOG_RATE_RANGE).exp() * relative_size
     law = SparseZINB(mu=mean, theta=log_dispersion.clamp(*LOG_RATE_RANGE).exp(), zi_logits=dropout_logits)
@@ -183,7 +199,7 @@ def gaussian_nll(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    r"""Kullback–Leibler divergence of normal distributions with independent dimensions from the standard normal one.
+    r"""Kullback–Leibler divergence of diagonal normal distributions from the standard normal one.
 
     :math:`\frac{1}{2} \sum_j \left(\mu_j^2 + \sigma_j^2 - \ln \sigma_j^2 - 1\right)`.
 
@@ -203,11 +219,12 @@ def mmd(first: Tensor, second: Tensor, kernel: str = "imq") -> Tensor:
     r"""Squared maximum mean discrepancy between the distributions of two samples, without bias.
 
     :math:`\frac{1}{n(n-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{m(m-1)} \sum_{i \ne j} k(y_i, y_j)
-    - \frac{2}{nm} \sum_{i, j} k(x_i, y_j)`; its mean over samples of one distribution is 0, so single values may be negative.
-    k is the mean over the scales s of `KERNEL_SCALES` of, with :math:`c = 2 d s`,
-    ``"rbf"``: :math:`\exp(-\lVert x - y \rVert^2 / c)`, or
-    ``"imq"``: :math:`c / (c + \lVert x - y \rVert^2)`, whose gradient reaches points far away too.
-    2d is the mean squared distance between two points of the standard normal distribution, the prior.
+    - \frac{2}{nm} \sum_{i, j} k(x_i, y_j)`.
+    Its mean over samples of one distribution is 0, so single values may be negative.
+    k is a mean over the scales s of `KERNEL_SCALES`. With :math:`c = 2 d s`, the kernel ``"rbf"``
+    is :math:`\exp(-\lVert x - y \rVert^2 / c)`, and ``"imq"`` is
+    :math:`c / (c + \lVert x - y \rVert^2)`, whose gradient also reaches points far away. 2d is the
+    mean squared distance between two points of the standard normal distribution, the prior.
 
     Parameters
     ----------
@@ -234,15 +251,19 @@ def mmd(first: Tensor, second: Tensor, kernel: str = "imq") -> Tensor:
     return mean_of_pairs(first) + mean_of_pairs(second) - 2 * mean_kernel(first, second).mean()
 
 
-KERNELS = {"rbf": lambda squares: torch.exp(-squares), "imq": lambda squares: 1 / (1 + squares)}
+KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
+    "rbf": lambda squares: torch.exp(-squares),
+    "imq": lambda squares: 1 / (1 + squares),
+}
 """Kernels of :func:`mmd` as functions of the squared distance over the bandwidth."""
 
 
 def sharpened_target(assignment: Tensor) -> Tensor:
-    r"""Return the target distribution that sharpens soft assignments, each cluster weighing as much as any other.
+    r"""Return the target that sharpens soft assignments and gives all clusters the same weight.
 
-    :math:`p_{ij} = \frac{q_{ij}^2 / f_j}{\sum_{j'} q_{ij'}^2 / f_{j'}}` with :math:`f_j = \sum_i q_{ij}` (ScInfoVAE, eq. 10, where
-    the sum over cells is written as one over clusters; DEC, eq. 3).
+    :math:`p_{ij} = \frac{q_{ij}^2 / f_j}{\sum_{j'} q_{ij'}^2 / f_{j'}}` with
+    :math:`f_j = \sum_i q_{ij}` (DEC, eq. 3; ScInfoVAE, eq. 10, which writes the sum over cells as
+    one over clusters).
 
     Parameters
     ----------

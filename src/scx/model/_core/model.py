@@ -34,7 +34,10 @@ from .trainer import Diverged, Runner, check_limit, check_steps, check_trainer, 
 
 
 class DeepClusteringModel(EmbeddingModel):
-    """Model that trains on all cells. Subclasses define `_module_cls`, `_training_plan_cls` and `recipes`."""
+    """Model that trains on all cells.
+
+    Subclasses define `_module_cls`, `_training_plan_cls` and `recipes`.
+    """
 
     _training_plan_cls: type[EpochPlan] = EpochPlan
     _training: TrainingConfig
@@ -52,7 +55,10 @@ class DeepClusteringModel(EmbeddingModel):
         callbacks: Any = (),
         **others: Any,
     ) -> dict[str, Any]:
-        """Return checked arguments of :meth:`train` by name; raise if one cannot be used, before anything is computed."""
+        """Return checked arguments of :meth:`train` by name.
+
+        Raise if one cannot be used, before anything is computed.
+        """
         check_type("callbacks", callbacks, Sequence[Callback])
         check_arguments("", others, cls.train_arguments())
         accelerator, devices = check_trainer(accelerator, devices, {**others, "callbacks": callbacks})
@@ -75,7 +81,10 @@ class DeepClusteringModel(EmbeddingModel):
 
     @classmethod
     def train_arguments(cls) -> set[str]:
-        """Return the names that :meth:`train` takes and passes on, without those that the methods take themselves."""
+        """Return the names that :meth:`train` takes and passes on.
+
+        Arguments that the functions of ``scx.tl`` take themselves are left out.
+        """
         functions = (cls.train, Trainer, LightningTrainer)
         names = {name for function in functions for name in signature(function).parameters}
         return names - {"self", "kwargs", "trainer_kwargs", "max_epochs", "batch_size", "accelerator", "devices"}
@@ -218,7 +227,10 @@ class DeepClusteringModel(EmbeddingModel):
             raise Diverged(what, self.trainer.lightning_module.learning_rates)
 
     def snapshot(self) -> NDArray[np.float32]:
-        """Return the embedding of all cells if training ended now, shape (n_cells, n_latent). The run goes on unchanged."""
+        """Return the embedding of all cells if training ended now, shape (n_cells, n_latent).
+
+        The run goes on unchanged.
+        """
         # Settling reads cells with a loader, which draws a seed even if it does not shuffle.
         with torch.random.fork_rng(devices=[]), self._statistics_restored():
             if self._training.settle_batch_norm:
@@ -227,8 +239,12 @@ class DeepClusteringModel(EmbeddingModel):
 
     @property
     def phase_starts(self) -> dict[str, int]:
-        """First epoch, counted from 1, of each phase of the last training; empty if it had one phase."""
-        return self.trainer.lightning_module.phase_starts()
+        """First epoch, counted from 1, of each phase of the last training.
+
+        Empty if it had one phase.
+        """
+        starts: dict[str, int] = self.trainer.lightning_module.phase_starts()
+        return starts
 
     def _passes(self, rows: NDArray[np.int64] | None = None) -> Iterator[Batch]:
         """Load cells of training, in order, in batches of nearly equal size."""

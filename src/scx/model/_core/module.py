@@ -2,8 +2,10 @@
 
 from typing import ClassVar
 
-from scvi.module.base import BaseModuleClass, auto_move_data
+from scvi.module.base import BaseModuleClass
 from torch import Tensor, nn
+
+from scx._compat import auto_move_data
 
 from .normalize import LogNormalize
 from .recipe import ModuleConfig
@@ -34,13 +36,17 @@ class DeepClusteringModule(BaseModuleClass):
 
     @property
     def least_batch_share(self) -> float:
-        """Least size of a batch, as a share of a full batch: batch normalisation needs more than a few cells."""
+        """Least size of a batch, as a share of a full batch.
+
+        Batch normalisation needs more than a few cells.
+        """
         return 0.5 if any(isinstance(layer, nn.BatchNorm1d) for layer in self.modules()) else 0.0
 
     @auto_move_data
     def normalized(self, batch: Batch) -> Tensor:
         """Return the normalised expression of a batch, shape (n, n_genes)."""
-        return self.normalize(batch.x, batch.size_factor)
+        normalized: Tensor = self.normalize(batch.x, batch.size_factor)
+        return normalized
 
     @auto_move_data
     def embed(self, batch: Batch) -> Tensor:

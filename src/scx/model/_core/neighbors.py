@@ -17,7 +17,7 @@ MAX_EXACT = 30_000
 def nearest_neighbors(
     cells: CellSource, size_factors: NDArray[np.float32], n_neighbors: int, seed: int
 ) -> NDArray[np.int64]:
-    """Find the nearest neighbours of each cell in the principal components of log-normalised counts.
+    """Find the nearest neighbours of each cell in principal components of log-normalised counts.
 
     Parameters
     ----------
@@ -40,10 +40,13 @@ def nearest_neighbors(
     n_comps = min(N_COMPONENTS, min(cells.n_obs, cells.n_vars) - 1)
     components = sc.pp.pca(log_normalized(cells.matrix(), size_factors), n_comps=n_comps, random_state=seed)
     if cells.n_obs <= MAX_EXACT:
-        return NearestNeighbors(n_neighbors=n_neighbors).fit(components).kneighbors(return_distance=False)
+        exact: NDArray[np.int64] = (
+            NearestNeighbors(n_neighbors=n_neighbors).fit(components).kneighbors(return_distance=False)
+        )
+        return exact
     from pynndescent import NNDescent
 
-    found = NNDescent(components, n_neighbors=n_neighbors + 1, random_state=seed).neighbor_graph[0]
+    found: NDArray[np.int32] = NNDescent(components, n_neighbors=n_neighbors + 1, random_state=seed).neighbor_graph[0]
     # An entry is negative where the search found too few neighbours.
     unusable = (found == np.arange(cells.n_obs)[:, None]) | (found < 0)
     nearest = np.argsort(unusable, axis=1, kind="stable")[:, :n_neighbors]

@@ -31,7 +31,9 @@ def mlp_encoder(
     noise: float = 0.0,
     dropout: float = 0.0,
 ) -> nn.Sequential:
-    """Linear layers with batch normalisation and ReLU between them, and none after the last, Xavier-initialised.
+    """Linear layers with batch normalisation and ReLU between them, Xavier-initialised.
+
+    The last layer is linear only.
 
     Parameters
     ----------
@@ -59,10 +61,10 @@ def mlp_encoder(
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention (CICL, eq. 3–4), among the cells of a batch or of each cell to itself.
+    """Multi-head self-attention (CICL, eq. 3–4) among the cells of a batch, or of each to itself.
 
-    Of each cell to itself, the softmax of eq. 4 is over one element and 1, so what remains of eq. 3 is the linear map of the
-    values, and there are no queries and keys.
+    Of each cell to itself, the softmax of eq. 4 is over one element and 1, so what remains of
+    eq. 3 is the linear map of the values, and there are no queries and keys.
 
     Parameters
     ----------
@@ -88,16 +90,20 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the attended cells, shape (n, width), of `x`, of the same shape."""
         if self.attention == "cell":
-            return self.output(self.values(x))
+            own: Tensor = self.output(self.values(x))
+            return own
         heads = [
             layer(x).unflatten(1, (self.n_heads, -1)).transpose(0, 1)
             for layer in (self.queries, self.keys, self.values)
         ]
-        return self.output(F.scaled_dot_product_attention(*heads).transpose(0, 1).flatten(1))
+        attended: Tensor = self.output(F.scaled_dot_product_attention(*heads).transpose(0, 1).flatten(1))
+        return attended
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and a feed-forward network, each with a residual connection and layer normalisation (CICL, eq. 3–7).
+    """Self-attention and a feed-forward network (CICL, eq. 3–7).
+
+    Each has a residual connection and layer normalisation.
 
     Parameters
     ----------
@@ -119,4 +125,5 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the output of the layer, shape (n, width), for `x`, of the same shape."""
         x = self.attend_norm(x + self.attend(x))
-        return self.forward_norm(self.forward_network(x) + x)
+        output: Tensor = self.forward_norm(self.forward_network(x) + x)
+        return output

@@ -14,10 +14,10 @@ from .source import Batch
 class LogNormalize(nn.Module):
     """Size factor, log1p, z-score and clipping, with statistics that are saved with the model.
 
-    ``y = clip((log1p(x · m / s) − μ) / σ)`` for counts x of a cell with size factor s; the median size factor m and each
-    gene's mean μ and standard deviation σ are those of the cells given to :meth:`fit`. On those
-    cells it equals :func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p` and
-    :func:`scanpy.pp.scale`, one after the other.
+    ``y = clip((log1p(x · m / s) − μ) / σ)`` for counts x of a cell with size factor s; the
+    median size factor m and each gene's mean μ and standard deviation σ are those of the cells
+    given to :meth:`fit`. On those cells it equals :func:`scanpy.pp.normalize_total`,
+    :func:`scanpy.pp.log1p` and :func:`scanpy.pp.scale`, one after the other.
 
     Parameters
     ----------

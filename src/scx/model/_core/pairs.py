@@ -64,7 +64,7 @@ class PairBatches(Sampler[NDArray[np.int64]]):
 
 
 class PairModel(DeepClusteringModel):
-    """Model that trains on pairs: unless `n_neighbors` is 0, each cell with one of its neighbours."""
+    """Model that trains on cells with one neighbour each, unless `n_neighbors` is 0."""
 
     module: PairModule
 

@@ -63,19 +63,22 @@ class EpochPlan(pl.LightningModule):
         return n_epochs
 
     def phases(self) -> dict[str, tuple[int, float]]:
-        """Return, by name, the first epoch of each phase of training, counted from 0, and its learning rate.
+        """Return, by name, the first epoch of each phase, counted from 0, and its learning rate.
 
         A phase without epochs begins where the next phase does, or at the number of epochs.
         """
         return {"training": (0, self.config.lr)}
 
     def phase_starts(self) -> dict[str, int]:
-        """Return the first epoch, counted from 1, of each phase with epochs; nothing if there is only one."""
+        """Return the first epoch, counted from 1, of each phase with epochs.
+
+        Nothing if there is only one.
+        """
         starts = {name: first + 1 for name, first, _, _ in self._phases()}
         return starts if len(starts) > 1 else {}
 
     def _phases(self) -> list[tuple[str, int, int, float]]:
-        """Return name, first epoch, the epoch after the last, and learning rate of each phase with epochs."""
+        """Return name, first epoch, end and learning rate of each phase with epochs."""
         phases = self.phases()
         ends = [*[first for first, _ in phases.values()][1:], self.n_epochs]
         return [
@@ -83,7 +86,10 @@ class EpochPlan(pl.LightningModule):
         ]
 
     def _rate(self, progress: float) -> float:
-        """Return the learning rate after a share `progress` of the steps; the schedule restarts in every phase."""
+        """Return the learning rate after a share `progress` of the steps.
+
+        The schedule restarts in every phase.
+        """
         _, first, end, lr = next(
             (phase for phase in self._phases() if progress < phase[2] / self.n_epochs), self._phases()[-1]
         )
@@ -102,7 +108,10 @@ class EpochPlan(pl.LightningModule):
             self._n_steps[name] += 1
 
     def on_train_epoch_end(self) -> None:
-        """Log the mean of every loss over the batches of the epoch that had it; raise if training diverged."""
+        """Log the mean of every loss over the batches of the epoch that had it.
+
+        Raise if training diverged.
+        """
         means = {name: total / self._n_steps[name] for name, total in self._sums.items()}
         if not are_finite([*means.values(), *self.module.parameters()]):
             raise Diverged(f"epoch {self.current_epoch + 1} ended with NaN or infinite values", self.learning_rates)

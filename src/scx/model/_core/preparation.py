@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,10 @@ N_NAMED = 5
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a model reads of an AnnData. Fitted once, saved with the model, and applied to any cells.
+    """What a model reads of an AnnData: fitted once, saved with the model, applied to any cells.
 
-    The statistics of the normalisation are buffers of :class:`~scx.model._core.normalize.LogNormalize`,
-    and are saved with its weights.
+    The statistics of the normalisation are buffers of
+    :class:`~scx.model._core.normalize.LogNormalize`, and are saved with its weights.
     """
 
     genes: NDArray[np.str_]
@@ -35,7 +36,10 @@ class Preparation:
     """Names of the genes whose counts are summed; None if only the column gives size factors."""
 
     def source(self, adata: AnnData, *, are_counts: bool = True) -> CellSource:
-        """Return the cells of `adata` as a model reads them; raise unless it has the genes and the size factors."""
+        """Return the cells of `adata` as a model reads them.
+
+        Raise unless it has the genes and the size factors.
+        """
         check_layer(adata, self.layer)
         columns = gene_columns(adata.var_names, self.genes)
         key, names = self.size_factor_key, self.size_factor_genes
@@ -44,7 +48,7 @@ class Preparation:
             given = size_factors(adata, key)
         elif names is not None:
             summed = np.asarray(adata.var_names.isin(names))
-            n_missing = len(names) - len(adata.var_names.intersection(names))
+            n_missing = len(names) - len(adata.var_names.intersection(pd.Index(names)))
             if n_missing:
                 warnings.warn(
                     f"{n_missing} of the {len(names)} genes whose counts are the size factors of cells are not in "
@@ -63,7 +67,7 @@ class Preparation:
         )
 
     def apply(self, adata: AnnData) -> AnnData:
-        """Return the AnnData that the model is set up with: the genes of the model, and the column of size factors.
+        """Return the genes of the model, and the column of size factors.
 
         It is `adata` itself if that has both already.
         """
@@ -83,7 +87,10 @@ class Preparation:
 
 
 def gene_columns(var_names: pd.Index, genes: NDArray[np.str_]) -> NDArray[np.int64] | None:
-    """Return the column of each gene, None if `var_names` are the genes; raise unless each gene is there once."""
+    """Return the column of each gene, None if `var_names` are the genes.
+
+    Raise unless each gene is there once.
+    """
     wanted = pd.Index(genes)
     if wanted.equals(var_names):
         return None
@@ -114,11 +121,15 @@ def gene_columns(var_names: pd.Index, genes: NDArray[np.str_]) -> NDArray[np.int
 
 
 def size_factors(adata: AnnData, key: str) -> NDArray[np.float32]:
-    """Return the size factors in ``adata.obs[key]``, shape (n_cells,); raise unless they are finite and not negative."""
+    """Return the size factors in ``adata.obs[key]``, shape (n_cells,).
+
+    Raise unless they are finite and not negative.
+    """
     if key not in adata.obs:
         msg = f"`adata.obs` lacks {key!r}, the size factor of each cell, which the model was set up with. Add this column."
         raise ValueError(msg)
-    values = pd.to_numeric(adata.obs[key], errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
+    column = cast("pd.Series[Any]", adata.obs[key])
+    values: NDArray[np.float32] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
     n_bad = int((~(np.isfinite(values) & (values >= 0))).sum())
     if n_bad:
         msg = (

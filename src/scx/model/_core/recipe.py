@@ -71,8 +71,8 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """Return all settings by name, flat."""
         settings = asdict(self)
-        module, training = settings.pop("module"), settings.pop("training")
-        return settings | module | training
+        parts: list[dict[str, Any]] = [settings.pop("module"), settings.pop("training")]
+        return settings | parts[0] | parts[1]
 
     def meanings(self) -> dict[str, str]:
         """Return the first sentence of the documentation of each setting, as plain text."""
@@ -96,7 +96,7 @@ recipe
 
 
 def model_paragraphs(recipe: Recipe) -> dict[str, str]:
-    """Return the paragraphs ``{parameters}`` and ``{training}`` of the docstring of a model, from its configurations."""
+    """Return the paragraphs ``{parameters}`` and ``{training}`` of the docstring of a model."""
     module, training = field_docs(type(recipe.module)), field_docs(type(recipe.training))
     options = {name: training[name] for name in recipe.training.plan_options() if name in training}
     # As literals, because reStructuredText takes `lambda_` for a link.
@@ -110,7 +110,7 @@ def model_paragraphs(recipe: Recipe) -> dict[str, str]:
 
 
 def recipe_table(recipes: Mapping[str, Recipe]) -> pd.DataFrame:
-    """Return the settings of recipes side by side, settings × (meaning and recipes), as the documentation shows them."""
+    """Return the settings of recipes side by side, settings × (meaning and recipes)."""
     meanings = next(iter(recipes.values())).meanings()
     table = pd.DataFrame({name: recipe.settings() for name, recipe in recipes.items()}, dtype=object).map(str)
     table.insert(0, "meaning", [meanings.get(name, "") for name in table.index])

@@ -26,7 +26,7 @@ HIDDEN_WARNINGS = (
 
 @contextmanager
 def session_restored() -> Iterator[None]:
-    """Restore the settings of torch, the environment and the handler of Ctrl-C that Lightning changes."""
+    """Restore what Lightning changes: settings of torch, the environment, the handler of Ctrl-C."""
     with LOCK:
         deterministic = torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -49,7 +49,10 @@ def session_restored() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide what Lightning and scvi-tools say about hardware, loaders and fractional counts, which scx checks."""
+    """Hide messages of Lightning and scvi-tools on hardware, loaders and fractional counts.
+
+    scx checks the counts itself.
+    """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "scvi")]
     with LOCK, warnings.catch_warnings():
         levels = [logger.level for logger in loggers]

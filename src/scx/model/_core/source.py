@@ -11,6 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from scx._anndata import check_layer, matrix_name
 
@@ -20,7 +21,10 @@ BATCH_SIZE = 4096
 
 @dataclass
 class Batch:
-    """Cells that a module sees at once. Not frozen, because Lightning replaces the tensors when it moves them."""
+    """Cells that a module sees at once.
+
+    Not frozen, because Lightning replaces the tensors when it moves them.
+    """
 
     x: Tensor
     """Counts, shape (n, n_genes)."""
@@ -32,7 +36,7 @@ class Batch:
     """What a method learns for each cell, shape (n, k); None if it learns no target."""
 
 
-class CellSource:
+class CellSource(Dataset[Batch]):
     """Cells of an AnnData in memory or on disk, with the genes of a model in its order.
 
     Parameters
@@ -119,7 +123,10 @@ class CellSource:
         return batch
 
     def matrix(self) -> sparse.csr_matrix:
-        """Return the values of all cells, shape (n_cells, n_genes), as CSR in float32; no copy if they are that."""
+        """Return the values of all cells, shape (n_cells, n_genes), as CSR in float32.
+
+        No copy if they are that.
+        """
         block = self._matrix if self._is_in_memory else _read(self._matrix[:])
         return sparse.csr_matrix(block if self._columns is None else block[:, self._columns], dtype=np.float32)
 
@@ -149,7 +156,10 @@ def _dense(block: Any) -> NDArray[np.float32]:
 
 
 def row_numbers(indices: Any, n_obs: int) -> NDArray[np.int64]:
-    """Return the row numbers that `indices` gives as numbers or as a mask; raise unless these cells exist."""
+    """Return the row numbers that `indices` gives as numbers or as a mask.
+
+    Raise unless these cells exist.
+    """
     values = np.asarray(indices)
     is_mask = values.dtype == bool and values.shape == (n_obs,)
     is_list = values.ndim == 1 and np.issubdtype(values.dtype, np.integer)

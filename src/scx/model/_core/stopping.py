@@ -1,7 +1,7 @@
 """When to stop training, without labels."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -10,6 +10,8 @@ from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from scvi.train import LoudEarlyStopping
 from torch import Tensor
+
+from .plan import EpochPlan
 
 N_CELLS = 1000
 """Cells whose neighbours are followed; a random sample if there are more."""
@@ -24,12 +26,12 @@ EARLY_STOPPING: dict[str, Any] = {
 
 
 class Instability(Callback):
-    """Log, for each epoch, the share of nearest neighbours in the embedding that cells replaced by others.
+    """Log the share of nearest neighbours in the embedding that changed in each epoch.
 
-    ``instability`` is 0 if every cell of a sample keeps its neighbours, and falls as the embedding
-    settles. At a constant learning rate it reaches a level above 0. Neighbours depend neither on the
-    number of clusters nor on rotations and scale of the embedding. Only the last phase of training
-    stops early: the next phase begins from an embedding that settled before.
+    ``instability`` is 0 if every cell of a sample keeps its neighbours, and falls as the
+    embedding settles. At a constant learning rate it reaches a level above 0. Neighbours depend
+    neither on the number of clusters nor on rotations and scale of the embedding. Only the last
+    phase of training stops early: the next phase begins from an embedding that settled before.
 
     Parameters
     ----------
@@ -45,8 +47,9 @@ class Instability(Callback):
         self._rows = np.sort(np.random.default_rng(0).choice(n_obs, min(N_CELLS, n_obs), replace=False))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the neighbours before the first step, and have early stopping wait for the last phase."""
-        n_epochs_before = max([0, *(first - 1 for first in pl_module.phase_starts().values())])
+        """Find the neighbours before the first step; let early stopping wait for the last phase."""
+        phase_starts = cast("EpochPlan", pl_module).phase_starts()
+        n_epochs_before = max([0, *(first - 1 for first in phase_starts.values())])
         for stopping in trainer.early_stopping_callbacks:
             if isinstance(stopping, LoudEarlyStopping):  # that of scvi-tools; any other is the user's own
                 stopping.warmup_epochs = max(stopping.warmup_epochs, n_epochs_before)

@@ -37,7 +37,7 @@ REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
         "it would choose a logger and a folder by what is installed. Pass a logger of `lightning.pytorch.loggers`.",
     ),
 }
-"""Arguments of trainers that would leave no model or no history: which of their values, and what to do instead."""
+"""Arguments of trainers that leave no model or no history: the values, and what to do instead."""
 
 
 NOT_PROBED = {
@@ -49,11 +49,13 @@ NOT_PROBED = {
     "log_save_dir",
     "enable_progress_bar",
 }
-"""Arguments of training that are not for a trainer, are checked otherwise, or have it make a folder."""
+"""Arguments of training that a trainer does not take, or that are checked elsewhere."""
 
 
 def check_trainer(accelerator: Any, devices: Any, arguments: Mapping[str, Any]) -> tuple[str, Any]:
-    """Raise unless Lightning can train on one device with these `arguments` of its trainer; return accelerator and device.
+    """Raise unless Lightning can train on one device with these `arguments` of its trainer.
+
+    Return accelerator and device.
 
     A trainer is made and thrown away, since Lightning checks its arguments nowhere else.
     """
@@ -94,7 +96,7 @@ def check_trainer(accelerator: Any, devices: Any, arguments: Mapping[str, Any]) 
     if trainer.world_size > 1:
         raise _several(devices)
     timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
-    if any(timer.time_remaining() <= 0 for timer in timers):
+    if any((timer.time_remaining() or 0) <= 0 for timer in timers):
         msg = f"`max_time={arguments.get('max_time')!r}` leaves no time to train. Pass a longer time, or leave it out."
         raise ValueError(msg)
     return accelerator, devices
@@ -107,7 +109,7 @@ def _several(devices: Any) -> ValueError:
 
 
 def check_steps(model: str, arguments: Mapping[str, Any]) -> None:
-    """Raise if Lightning is asked to change steps that a `model` with several optimisers takes by itself."""
+    """Raise if an argument of Lightning changes steps that a `model` takes by itself."""
     for name, neutral in (("gradient_clip_val", (None, 0)), ("accumulate_grad_batches", (1,))):
         if arguments.get(name, neutral[0]) not in neutral:
             msg = f"`{name}={arguments[name]!r}` cannot be used: {model} has several optimizers and steps them itself. Leave it out."
@@ -150,7 +152,10 @@ class Trainer(scvi.train.Trainer):
     failure: BaseException | None = None
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
-        """Train, and keep an error as `failure`: scvi-tools would print it, and Lightning ends the session on Ctrl-C."""
+        """Train, and keep an error as `failure`.
+
+        scvi-tools would print it, and Lightning would end the session on Ctrl-C.
+        """
         try:
             super().fit(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001  # raised by the runner

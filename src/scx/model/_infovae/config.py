@@ -19,7 +19,9 @@ class InfoVAEConfig(ModuleConfig):
     n_clusters: Annotated[int, Range(2)] | None
     """Number of clusters k of the second phase; None for no second phase."""
     likelihood: Literal["zinb", "gaussian"]
-    """``"zinb"`` for counts; ``"gaussian"`` for other values, which are only centred and scaled gene
+    """``"zinb"`` for counts.
+
+    ``"gaussian"`` for other values, which are only centred and scaled gene.
     by gene."""
     dispersion: Literal["gene", "gene-cell"]
     """Dispersion of counts: one per ``"gene"``, or ``"gene-cell"``, from the decoder."""
@@ -55,7 +57,10 @@ class TwoPhaseConfig(TrainingConfig):
     clustering_lr: LearningRate
     """Learning rate of the second phase."""
     clustering_fraction: Share
-    """Share of the epochs in the second phase; a module without `n_clusters` has no second phase."""
+    """Share of the epochs in the second phase.
+
+    A module without `n_clusters` has no second phase.
+    """
     refresh_interval: Count
     """Epochs after which the target of the second phase is computed again. The phase does not end
     early, as in the article."""

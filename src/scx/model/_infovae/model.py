@@ -19,7 +19,7 @@ from .phases import ClusteringPhase, TwoPhasePlan
 
 
 class InfoVAE(DeepClusteringModel):
-    """Embedding by a variational autoencoder that keeps the mutual information with the data :cite:p:`Pan2023`.
+    """Variational autoencoder that keeps mutual information with the data :cite:p:`Pan2023`.
 
     Parameters
     ----------
@@ -136,7 +136,9 @@ class InfoVAE(DeepClusteringModel):
         indices: Sequence[int] | NDArray[Any] | None = None,
         batch_size: int | None = None,
     ) -> float:
-        r"""Return the evidence lower bound: the mean over cells of :math:`\ln p(x | z) - KL(q(z | x) \,\|\, p(z))`, one draw of z.
+        r"""Return the evidence lower bound, mean over cells, one draw of z.
+
+        It is :math:`\ln p(x | z) - KL(q(z | x) \,\|\, p(z))`.
 
         Better models have higher values, whatever α, λ and γ they were trained with.
 

@@ -1,9 +1,9 @@
 """Module of ScInfoVAE. Equation numbers are those of the article."""
 
 import torch
-from scvi.module.base import auto_move_data
 from torch import Tensor, nn
 
+from scx._compat import auto_move_data
 from scx.model._core.losses import (
     LOG_RATE_RANGE,
     clustering_divergence,
@@ -25,7 +25,7 @@ LOG_VARIANCE_RANGE = (-10.0, 10.0)
 
 
 class InfoVAEModule(DeepClusteringModule):
-    """Variational autoencoder with a prior for the aggregate posterior, and a loss that sharpens clusters.
+    """Variational autoencoder with a prior for the aggregate posterior and a clustering loss.
 
     Parameters
     ----------
@@ -62,7 +62,10 @@ class InfoVAEModule(DeepClusteringModule):
 
     @staticmethod
     def sample(mean: Tensor, log_variance: Tensor) -> Tensor:
-        """Draw from a normal distribution with independent dimensions, differentiably; shapes (n, n_latent)."""
+        """Draw from a normal distribution with independent dimensions, differentiably.
+
+        Shapes (n, n_latent).
+        """
         return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
     @auto_move_data
@@ -79,10 +82,10 @@ class InfoVAEModule(DeepClusteringModule):
     def expression(self, batch: Batch) -> Tensor:
         """Return the expected expression at the mean of q(z | x), shape (n, n_genes).
 
-        Counts are those of a cell with the median size factor and without dropouts; other values are
-        in the units of the data.
+        Counts are those of a cell with the median size factor and without dropouts; other
+        values are in the units of the data.
         """
-        decoded = self.decoder(self.embed(batch))
+        decoded: Tensor = self.decoder(self.embed(batch))
         if self.config.likelihood == "gaussian":
             return decoded * self.normalize.std + self.normalize.mean
         return decoded[:, : self.normalize.mean.numel()].clamp(*LOG_RATE_RANGE).exp()

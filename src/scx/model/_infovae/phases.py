@@ -5,6 +5,7 @@ from collections.abc import Callable
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from scx._clustering.fit import fit_partition
@@ -34,7 +35,7 @@ class TwoPhasePlan(EpochPlan):
 
 
 class ClusteringPhase(RowTargets):
-    """Second phase: centres by KMeans at its start, then a target for every cell, renewed at intervals.
+    """Second phase: centres by KMeans, then a target for every cell, renewed at intervals.
 
     Parameters
     ----------
@@ -56,7 +57,9 @@ class ClusteringPhase(RowTargets):
             labels = fit_partition(embedding.cpu().numpy(), module.config.n_clusters, "kmeans", seed).labels
             for k in np.unique(labels):
                 module.centers.data[k] = embedding[torch.from_numpy(labels == k).to(embedding.device)].mean(dim=0)
-            pl_module.optimizers().state.clear()
+            optimizer = pl_module.optimizers()
+            assert isinstance(optimizer, LightningOptimizer)
+            optimizer.state.clear()
             self._renew_target(module, embedding)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

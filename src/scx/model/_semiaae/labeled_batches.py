@@ -9,7 +9,9 @@ from torch.utils.data import BatchSampler, Sampler
 
 
 class LabeledBatches(Sampler[NDArray[np.int64]]):
-    """Append labelled cells to every batch, one type after another, so that a rare type is seen as often as a common one.
+    """Append labelled cells to every batch, one type after another.
+
+    A rare type is then seen as often as a common one.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Model of scSemiAAE and its recipes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ class SemiAAE(DeepClusteringModel):
     >>> adata = scx.datasets.pbmc68k_reduced()
     >>> adata.obs["some_labels"] = adata.obs["bulk_labels"].astype(str)
     >>> adata.obs.loc[adata.obs_names[100:], "some_labels"] = "Unknown"
-    >>> scx.model.SemiAAE.setup_anndata(adata, labels_key="some_labels", unlabeled_category="Unknown")
+    >>> scx.model.SemiAAE.setup_anndata(adata, labels_key="some_labels")
     >>> model = scx.model.SemiAAE(adata)
     >>> model.train()
     >>> adata.obsm["X_semiaae"] = model.get_latent_representation()
@@ -144,14 +144,17 @@ class SemiAAE(DeepClusteringModel):
     ) -> None:
         if types is None:
             self._check_set_up(adata, registry)
-            manager = None if adata is None else self._get_most_recent_anndata_manager(adata)
-            types = [] if manager is None else list(self._labels(adata, manager.registry).categories)
+            types = []
+            if adata is not None:
+                registry_of_data = self._get_most_recent_anndata_manager(adata).registry
+                types = list(self._labels(adata, registry_of_data).categories)
         self.types_ = tuple(types)
         self._guidance: Guidance | None = None
         super().__init__(adata, registry, recipe=recipe, **module_kwargs)
         self.init_params_ = self._get_init_params(locals())
 
     def _make_module(self, config: ModuleConfig) -> SemiAAEModule:
+        assert isinstance(config, SemiAAEConfig)
         return SemiAAEModule(self.summary_stats.n_vars, config, len(self.types_))
 
     @classmethod
@@ -179,7 +182,7 @@ class SemiAAE(DeepClusteringModel):
         """
         if labels_key is not None and "source_registry" not in kwargs:
             check_key("labels_key", labels_key, "obs", adata.obs)
-            check_unlabeled(adata.obs[labels_key], labels_key, unlabeled_category)
+            check_unlabeled(cast("pd.Series[Any]", adata.obs[labels_key]), labels_key, unlabeled_category)
         setup_args = {
             "layer": layer,
             "size_factor_key": size_factor_key,
@@ -283,7 +286,10 @@ class SemiAAE(DeepClusteringModel):
             self._set_temperature(self._guidance.target)
 
     def _set_temperature(self, target: NDArray[np.float32]) -> None:
-        """Scale the logits of the head to the least cross-entropy with the target, which a few epochs do not reach."""
+        """Scale the logits of the head to the least cross-entropy with the target.
+
+        A few epochs do not reach it.
+        """
         from scipy.optimize import minimize_scalar
         from scipy.special import log_softmax
 

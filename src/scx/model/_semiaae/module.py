@@ -1,10 +1,10 @@
 """Module of scSemiAAE."""
 
 import torch
-from scvi.module.base import auto_move_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scx._compat import auto_move_data
 from scx.model._core.losses import decoded_zinb_nll
 from scx.model._core.module import DeepClusteringModule
 from scx.model._core.networks import GaussianNoise, mlp_encoder
@@ -15,7 +15,9 @@ from .config import SemiAAEConfig
 
 
 class SemiAAEModule(DeepClusteringModule):
-    """Autoencoder of counts; a discriminator holds its embedding to the prior, and a head predicts known types from it.
+    """Autoencoder of counts.
+
+    A discriminator holds its embedding to the prior, and a head predicts known types from it.
 
     Parameters
     ----------
@@ -56,19 +58,22 @@ class SemiAAEModule(DeepClusteringModule):
     @auto_move_data
     def embed(self, batch: Batch) -> Tensor:
         """Return the output of the encoder, nothing corrupted."""
-        return self.encoder(self.normalized(batch))
+        embedding: Tensor = self.encoder(self.normalized(batch))
+        return embedding
 
     @auto_move_data
     def type_probabilities(self, batch: Batch) -> Tensor:
         """Return the probability of each known type, shape (n, n_types)."""
         assert self.head is not None
-        return (self.inverse_temperature * self.head(self.embed(batch))).softmax(dim=1)
+        logits: Tensor = self.inverse_temperature * self.head(self.embed(batch))
+        return logits.softmax(dim=1)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the losses of a batch. If types are known, it has a target, see :meth:`_classification`.
+        """Return the losses of a batch; known types are its target, see :meth:`_classification`.
 
-        ``loss`` does not include ``discriminator_loss``, the cross-entropy of telling embedded cells
-        from as many draws from the prior, which has no gradient for the encoder.
+        ``loss`` does not include ``discriminator_loss``, the cross-entropy of telling
+        embedded cells from as many draws from the prior, which has no gradient for the
+        encoder.
         """
         z = self._corrupted_embedding(batch)
         prior = torch.randn_like(z)
@@ -92,11 +97,15 @@ class SemiAAEModule(DeepClusteringModule):
         return {"loss": self.config.reconstruction_weight * reconstruction, "reconstruction_loss": reconstruction}
 
     def _corrupted_embedding(self, batch: Batch) -> Tensor:
-        return self.encoder(self.corrupt(self.normalized(batch)))
+        embedding: Tensor = self.encoder(self.corrupt(self.normalized(batch)))
+        return embedding
 
     @staticmethod
     def _classification(target: Tensor, logits: Tensor) -> Tensor:
-        """Return the cross-entropy with a target, shapes (n, n_types), mean over rows; rows of 0 do not count."""
+        """Return the cross-entropy with a target, shapes (n, n_types), mean over rows.
+
+        Rows of 0 do not count.
+        """
         return -(target * logits.log_softmax(dim=1)).sum() / target.sum().clamp_min(1)
 
     def _reconstruction(self, batch: Batch, z: Tensor) -> Tensor:

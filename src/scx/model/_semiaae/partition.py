@@ -18,7 +18,7 @@ from .guidance import UNREACHED, Guidance
 def partition_by_type(
     proba: NDArray[np.float32], types: tuple[str, ...], guidance: Guidance, n_clusters: int | None
 ) -> Partition:
-    """Give each cell its most probable type, or a new type if it is in a group that labels do not reach.
+    """Give each cell its most probable type, or a new type where labels do not reach.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def partition_by_vote(
     algorithm: str,
     seed: int,
 ) -> Partition:
-    """Cluster embedding and probabilities together, and name each cluster by the vote of its labelled cells.
+    """Cluster embedding and probabilities together; labelled cells vote for the name of a cluster.
 
     Parameters
     ----------

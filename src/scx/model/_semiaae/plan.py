@@ -20,7 +20,9 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 class AdversarialPlan(EpochPlan):
-    """First phase with the likelihood alone, second phase with all losses and the discriminator; one training run.
+    """First phase with the likelihood alone, second phase with all losses and the discriminator.
+
+    One training run.
 
     Parameters
     ----------
@@ -64,7 +66,9 @@ class AdversarialPlan(EpochPlan):
     def training_step(self, batch: Batch) -> None:
         """Step the autoencoder, and in the second phase the discriminator at its interval."""
         adversarial = self.current_epoch >= self.training_epoch
-        optimizer, discriminator = self.optimizers()[int(adversarial)], self.optimizers()[2]
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        optimizer, discriminator = optimizers[int(adversarial)], optimizers[2]
         for group in optimizer.param_groups:
             group["lr"] = self._rate(self._step / (self.trainer.num_training_batches * self.n_epochs))
         losses = self.module.loss(batch) if adversarial else self.module.pretraining_loss(batch)
