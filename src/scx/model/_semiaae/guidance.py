@@ -65,8 +65,8 @@ def guide(
     neighbourhoods miss. With their probabilities :math:`s` and :math:`l`, the target is
     :math:`t_{ij} \propto s_{ij}^a\, l_{ij}^b`. The exponents maximise the likelihood of the labels
     of held-back cells; each fifth of the labelled cells is held back in turn. With few labelled
-    cells the exponents stay near 1/2. The better estimate thus counts more, and the probabilities are
-    calibrated: :math:`1 / (a + b)` is a temperature.
+    cells the exponents stay near 1/2. The better estimate thus counts more, and the probabilities
+    are calibrated: :math:`1 / (a + b)` is a temperature.
 
     Parameters
     ----------
