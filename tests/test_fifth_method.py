@@ -38,7 +38,7 @@ def source(tmp_path_factory):
 
 
 def run(source, *arguments):
-    """Run tests in a process that imports the copy; return the report with the tests that passed."""
+    """Run tests in a process that imports the copy; return its report, with the passed tests."""
     out = subprocess.run(
         [sys.executable, "-m", "pytest", "--quiet", "-rp", "-p", "no:cacheprovider", *arguments],
         cwd=TESTS.parent,

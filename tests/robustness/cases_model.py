@@ -119,7 +119,7 @@ INIT: dict[str, list[Case]] = {
     ],
     "module_kwargs": [
         accepts({"n_latent": 2}, lambda done: done.returned.init_params_["kwargs"]["module_kwargs"]["n_latent"] == 2),
-        refuses({"n_hiden": (3,)}, "n_hidden"),
+        refuses({"max_valu": 3.0}, "max_value"),
         refuses({"n_latent": 0}),
         refuses({"max_value": float("nan")}),
     ],

@@ -170,7 +170,7 @@ METHOD: dict[str, list[Case]] = {
     ],
     "model_kwargs": [
         accepts({}, same),
-        refuses({"n_hiden": 3}, "n_hidden"),
+        refuses({"max_valu": 3}, "max_value"),
         refuses({"n_latent": 3}, n_latent=4),
     ],
     "train_kwargs": [
