@@ -173,7 +173,7 @@ def test_training_refuses_before_it_begins(method, pbmc, monkeypatch, kwargs, er
 
 
 def test_options_that_contradict_arguments(method, pbmc):
-    with pytest.raises(ValueError, match=r"`n_latent=8` contradicts `model_kwargs\['n_latent'\]=9`. Pass one"):
+    with pytest.raises(ValueError, match=r"`n_latent=8` contradicts `model_kwargs\['n_latent'\]=9`. Pass only one"):
         method.function(pbmc, n_latent=8, model_kwargs={"n_latent": 9})
     if hasattr(method.model_cls.recipes["default"].module, "n_clusters"):
         with pytest.raises(ValueError, match=r"`n_clusters=4` contradicts `model_kwargs\['n_clusters'\]=5`"):

@@ -1,8 +1,13 @@
 """Deep clustering of single-cell RNA-seq for scanpy users.
 
-``scx.tl`` holds the methods, ``scx.pl`` plots of what they find, ``scx.model`` the models behind them, ``scx.metrics`` scores of
-embeddings and clusterings, ``scx.datasets`` small data to try them on.
-The namespaces are imported on first use: ``import scx`` alone loads neither torch nor scvi-tools nor scanpy.
+- ``scx.tl``: methods that embed and cluster the cells of an AnnData.
+- ``scx.pl``: plots of their results.
+- ``scx.model``: the models that they train.
+- ``scx.metrics``: scores of embeddings and clusterings.
+- ``scx.datasets``: small data sets to try them on.
+
+The namespaces are imported on first use: ``import scx`` alone loads neither torch nor scvi-tools
+nor scanpy.
 """
 
 from importlib import import_module

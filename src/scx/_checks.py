@@ -1,4 +1,4 @@
-"""Checks of what a user passes in: fail before anything is trained or written, and say what to do next."""
+"""Checks of arguments. They fail before training and writing, and say what to do next."""
 
 import reprlib
 from collections.abc import Collection, Iterable, Mapping
@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 
-def shown(value: Any) -> str:
-    """Return what a message shows of a value: no more than a line."""
+def short_repr(value: Any) -> str:
+    """Return a text of at most one line that shows a value, for messages."""
     return (
         reprlib.repr(value)
         if isinstance(value, str | bytes | Real | list | tuple | set | dict | None)
@@ -24,7 +24,7 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise unless `value` is one of the named `choices`."""
     listed = ", ".join(map(repr, choices))
     if not isinstance(value, str):
-        msg = f"`{name}` must be one of {listed}, got {shown(value)}."
+        msg = f"`{name}` must be one of {listed}, got {short_repr(value)}."
         raise TypeError(msg)
     if value not in choices:
         msg = f"Unknown `{name}`: {value!r}. Choose one of {listed}."
@@ -32,7 +32,7 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 
 
 def check_positive_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None, why: str = "") -> None:
-    """Raise unless `value` is a whole number in [`minimum`, `maximum`]; `why` is appended to the message."""
+    """Raise unless `value` is a whole number in [`minimum`, `maximum`]; the message says `why`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         msg = f"`{name}` must be a whole number, got {value!r}."
         raise TypeError(msg)
@@ -43,7 +43,7 @@ def check_positive_int(name: str, value: Any, *, minimum: int = 1, maximum: int 
 
 
 def check_epochs(name: str, epochs: Any, max_epochs: int) -> None:
-    """Raise unless `epochs` lists epochs of a training of `max_epochs`, counted from 1, or 0 for the moment before it."""
+    """Raise unless `epochs` lists numbers from 0, the state before training, to `max_epochs`."""
     if isinstance(epochs, str | Mapping) or not isinstance(epochs, Iterable):
         msg = f"`{name}` must list epochs, such as [1, 5, 20]; got {epochs!r}."
         raise TypeError(msg)
@@ -52,38 +52,40 @@ def check_epochs(name: str, epochs: Any, max_epochs: int) -> None:
 
 
 def check_n_clusters(n_clusters: Any, n_obs: int, n_types: int = 0) -> None:
-    """Raise unless `n_clusters` is None or a number of clusters that `n_obs` cells of at least `n_types` types can form."""
+    """Raise unless `n_clusters` is None or a number from 2 to `n_obs`, and at least `n_types`."""
     if n_clusters is not None:
         check_positive_int("n_clusters", n_clusters, minimum=2, maximum=n_obs, why=" (the number of cells)")
         if n_clusters < n_types:
             msg = (
-                f"The labels name {n_types} types, more than `n_clusters={n_clusters}`. Pass a larger number, or None."
+                f"The labels have {n_types} types, more than `n_clusters={n_clusters}`. Pass a larger number, or None."
             )
             raise ValueError(msg)
 
 
 def check_resolution(resolution: float | None, n_clusters: int | None, name: str, algorithm: str) -> None:
-    """Raise if a `resolution` is given where it is not used; `name` is the argument that names the `algorithm`."""
+    """Raise if a `resolution` is passed but not used; argument `name` chooses the `algorithm`."""
     if resolution is None:
         return
     if algorithm != "leiden":
-        msg = f'`resolution` is for Leiden: pass `{name}="leiden"`, or leave it out; `{name}` is {algorithm!r}.'
+        msg = (
+            f'`resolution` is only for Leiden, but `{name}` is {algorithm!r}. Pass `{name}="leiden"`, or leave it out.'
+        )
         raise ValueError(msg)
     if n_clusters is not None:
-        msg = "Pass either `n_clusters` or `resolution`: for a number of clusters, the resolution is searched."
+        msg = "Pass either `n_clusters` or `resolution`: with `n_clusters`, the resolution is searched."
         raise ValueError(msg)
 
 
-def check_key(parameter: str, key: Any, where: str, held: Iterable[Any]) -> None:
-    """Raise unless `held`, the entries of ``adata.{where}``, has the `key` that was passed as `parameter`."""
-    held = list(held)
-    if key not in held:
-        msg = f"Unknown `{parameter}`: {key!r}. `adata.{where}` holds {', '.join(map(repr, held)) or 'nothing'}."
+def check_key(parameter: str, key: Any, where: str, names: Iterable[Any]) -> None:
+    """Raise unless `key`, passed as `parameter`, is one of the `names` in ``adata.{where}``."""
+    names = list(names)
+    if key not in names:
+        msg = f"Unknown `{parameter}`: {key!r}. `adata.{where}` holds {', '.join(map(repr, names)) or 'nothing'}."
         raise ValueError(msg)
 
 
 def check_several(name: str, values: Any) -> list[str]:
-    """Return the distinct names that `values` lists; raise unless there are at least two."""
+    """Return the distinct names in `values`; raise unless there are at least two."""
     names = list(dict.fromkeys([values] if isinstance(values, str) else values))
     if len(names) < 2:
         msg = f"`{name}` must list at least two different names, got {values!r}."
@@ -91,19 +93,21 @@ def check_several(name: str, values: Any) -> list[str]:
     return names
 
 
-def check_mask(name: str, mask: Any, names: pd.Index, things: str) -> NDArray[np.bool_]:
-    """Return a mask over genes or cells called `names`; raise unless it is one. A Series is aligned by its index.
+def check_mask(name: str, mask: Any, names: pd.Index, noun: str) -> NDArray[np.bool_]:
+    """Return a mask over genes or cells as an array; raise unless it is one.
+
+    A Series is aligned by its index.
 
     Parameters
     ----------
     name
-        What holds the mask, for messages.
+        Argument that holds the mask, for messages.
     mask
-        One True or False for each of `names`.
+        One True or False for each of the `names`.
     names
         Names of the genes or cells.
-    things
-        What they are, in the singular.
+    noun
+        ``"gene"`` or ``"cell"``, for messages.
     """
     if isinstance(mask, pd.Series) and not mask.index.equals(names):
         index = mask.index
@@ -111,8 +115,8 @@ def check_mask(name: str, mask: Any, names: pd.Index, things: str) -> NDArray[np
         if len(unknown) or len(missing) or index.has_duplicates or names.has_duplicates:
             examples = [*unknown[:3].tolist(), *missing[:3].tolist()]
             msg = (
-                f"{name} is a Series whose index must hold the name of each {things} once; {len(unknown)} of its names are unknown, "
-                f"{len(missing)} are missing{f', such as {examples}' if examples else ''}. Pass an array to go by position."
+                f"{name} is a Series whose index must hold the name of each {noun} once; {len(unknown)} of its names are unknown, "
+                f"{len(missing)} are missing{f', such as {examples}' if examples else ''}. Pass an array to match by position."
             )
             raise ValueError(msg)
         mask = mask.reindex(names)
@@ -122,7 +126,7 @@ def check_mask(name: str, mask: Any, names: pd.Index, things: str) -> NDArray[np
     values = np.array(values)
     if values.dtype != bool or values.shape != (len(names),):
         msg = (
-            f"{name} must hold one True or False per {things}, {len(names)} in all; "
+            f"{name} must hold one True or False per {noun}, {len(names)} in all; "
             f"got shape {values.shape} of {values.dtype}."
         )
         raise ValueError(msg)
@@ -130,7 +134,7 @@ def check_mask(name: str, mask: Any, names: pd.Index, things: str) -> NDArray[np
 
 
 def check_subset(subset: Any, names: pd.Index) -> NDArray[np.bool_]:
-    """Return the mask over the cells called `names` that `subset` gives, all for None; raise unless it is one and keeps some."""
+    """Return `subset` as a mask over cells, all True for None; raise unless it keeps a cell."""
     if subset is None:
         return np.ones(len(names), dtype=bool)
     mask = check_mask("`subset`", subset, names, "cell")
@@ -141,7 +145,7 @@ def check_subset(subset: Any, names: pd.Index) -> NDArray[np.bool_]:
 
 
 def check_rng(rng: Any) -> None:
-    """Raise unless `rng` is a seed or a generator of numpy."""
+    """Raise unless `rng` is a seed or a numpy generator."""
     if not isinstance(rng, np.random.Generator):
         try:
             check_positive_int("rng", rng, minimum=0)
@@ -151,7 +155,10 @@ def check_rng(rng: Any) -> None:
 
 
 def check_arguments(name: str, passed: Any, allowed: Iterable[str]) -> None:
-    """Raise if the keyword arguments `passed` on under `name`, or by themselves where it is empty, hold one not `allowed`."""
+    """Raise if keyword arguments are not `allowed`.
+
+    They were `passed` as a dict under `name`, or each by itself if `name` is empty.
+    """
     if passed is not None and not isinstance(passed, Mapping):
         msg = f"`{name}` must be a dict of keyword arguments, got {type(passed).__name__}."
         raise TypeError(msg)
@@ -162,38 +169,41 @@ def check_arguments(name: str, passed: Any, allowed: Iterable[str]) -> None:
         raise TypeError(msg)
 
 
-def check_agreement(name: str, options: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-    """Raise if the `options` passed under `name` say otherwise than arguments of the same name."""
+def check_no_conflict(name: str, options: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    """Raise if one of the `options`, passed under `name`, differs from an argument of its name."""
     for argument, value in arguments.items():
         if argument in options and options[argument] != value:
-            msg = f"`{argument}={value}` contradicts `{name}[{argument!r}]={options[argument]}`. Pass one of them."
+            msg = f"`{argument}={value}` contradicts `{name}[{argument!r}]={options[argument]}`. Pass only one of them."
             raise ValueError(msg)
 
 
 def check_model_dir(model_dir: str | Path) -> Path:
-    """Return the folder to save the model in, with ``~`` expanded; raise unless it can be made, which is tried."""
-    shown = f"`model_dir={str(model_dir)!r}`"
+    """Return the folder to save the model in, with ``~`` expanded; raise unless it can be created.
+
+    To find out, the folder is created and removed.
+    """
+    argument = f"`model_dir={str(model_dir)!r}`"
     try:
         folder = Path(model_dir).expanduser().absolute()
         exists, has_parent = folder.exists(), folder.parent.is_dir()
         if has_parent and not exists:
             folder.mkdir()
             folder.rmdir()
-    except (OSError, RuntimeError, ValueError) as error:  # no rights, no room, no such name; no such home
-        msg = f"{shown} cannot be made: {error}. Pass a folder that you may write to."
+    except (OSError, RuntimeError, ValueError) as error:  # no permission, no space, invalid name; no home folder
+        msg = f"{argument} cannot be created: {error}. Pass a folder that you may write to."
         raise ValueError(msg) from error
     if exists:
-        msg = f"{shown} exists already. Pass a folder that does not exist, or delete it first."
+        msg = f"{argument} exists already. Pass a folder that does not exist, or delete it first."
         raise ValueError(msg)
     if not has_parent:
-        msg = f"{shown} is in a folder that does not exist. Make it with `pathlib.Path({str(folder.parent)!r}).mkdir(parents=True)`."
+        msg = f"{argument} is in a folder that does not exist. Create that folder with `pathlib.Path({str(folder.parent)!r}).mkdir(parents=True)`."
         raise ValueError(msg)
     return folder
 
 
 def check_curve(where: str, values: Any) -> None:
-    """Raise unless `values`, stored in ``adata`` at `where`, are numbers in one dimension."""
+    """Raise unless `values`, stored in ``adata`` at `where`, are one-dimensional numbers."""
     curve = np.asarray(values)
     if curve.ndim != 1 or not curve.size or curve.dtype.kind not in "fiu":
-        msg = f"`adata.{where}` must hold numbers in one dimension. The record was changed: run the method behind `key` again."
+        msg = f"`adata.{where}` must be a one-dimensional array of numbers. The record was changed: run the method behind `key` again."
         raise ValueError(msg)

@@ -1,28 +1,31 @@
-"""Every import of something private or version-dependent in scvi-tools, scanpy and anndata, checked by tests."""
+"""All imports of private parts of scvi-tools and scanpy, which may change; tests check each one."""
 
 from collections.abc import Callable
 from functools import wraps
 from numbers import Integral
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from anndata import AnnData
 from scanpy._utils import _empty
 
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
 MASK_VAR_DEFAULT: Any = _empty
-"""scanpy's marker for "``highly_variable`` if present", the default of `mask_var` in :func:`scanpy.pp.pca`."""
+"""Default of `mask_var` in :func:`scanpy.pp.pca`: ``var["highly_variable"]`` if it exists."""
 
 
 def auto_move_data[F: Callable[..., Any]](function: F) -> F:
-    """Return a method of a module that moves its arguments to the device of the module, with its types."""
+    """Make a method of a module move its arguments to the device of the module; its types are kept."""
     from scvi.module.base import auto_move_data
 
     return cast("F", wraps(function)(auto_move_data(function)))
 
 
-def parse_devices(accelerator: Any, devices: Any) -> tuple[str, Any]:
-    """Return accelerator and devices as Lightning's trainer takes them.
+def parse_devices(accelerator: str, devices: Any) -> tuple[str, int | str | list[int]]:
+    """Return accelerator and devices in the form that Lightning's trainer accepts.
 
-    Raises what Lightning raises on an accelerator or devices that it does not know or this machine does not have.
+    If Lightning does not know them, or this machine does not have them, its own error is raised.
     """
     from scvi.model._utils import parse_device_args
 
@@ -35,14 +38,15 @@ def parse_devices(accelerator: Any, devices: Any) -> tuple[str, Any]:
 
 
 def fill_colors(adata: AnnData, key: str) -> None:
-    """Set ``uns[f"{key}_colors"]`` to the palette that scanpy takes for the categories of ``obs[key]``."""
+    """Set ``uns[f"{key}_colors"]`` to scanpy's palette for the categories of ``obs[key]``."""
     from scanpy.plotting._utils import set_default_colors_for_categorical_obs
 
     set_default_colors_for_categorical_obs(adata, key)
 
 
-def history_logger(save_dir: str | None) -> Any:
-    """Return the logger of scvi-tools that keeps a model's history, in a file too if there is a folder to save it in."""
+def history_logger(save_dir: str | None) -> "Logger":
+    """Return the scvi-tools logger that keeps a model's history, with a folder also in a file."""
     from scvi.train._logger import SimpleLogger
 
-    return SimpleLogger(save_dir=save_dir, save_log_on_disk=bool(save_dir))
+    logger: Logger = SimpleLogger(save_dir=save_dir, save_log_on_disk=bool(save_dir))
+    return logger

@@ -1,7 +1,8 @@
-"""Options of models: the fields of frozen dataclasses, and one function that checks values for them.
+"""Options of models: fields of frozen dataclasses, and the function that checks their values.
 
-The annotation of a field says which values it takes: ``Annotated[float, Range(0, 1)]``, ``bool``,
-``Literal["adam", "adadelta"]``, ``Sequence[Width]``, ``tuple[Width, Width]``, ``Width | None``.
+The annotation of a field says which values are allowed: ``Annotated[float, Range(0, 1)]``,
+``bool``, ``Literal["adam", "adadelta"]``, ``Sequence[Width]``, ``tuple[Width, Width]``,
+``Width | None``.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import numpy as np
 
-from scx._checks import check_arguments, check_choice, shown
+from scx._checks import check_arguments, check_choice, short_repr
 from scx._types import check_type
 
 
@@ -25,7 +26,7 @@ class Range:
     above: bool = False
     below: bool = False
 
-    def __contains__(self, value: Any) -> bool:
+    def __contains__(self, value: float) -> bool:
         above = value > self.low if self.above else value >= self.low
         below = value < self.high if self.below else value <= self.high
         return above and below and value < math.inf  # NaN is neither
@@ -37,19 +38,19 @@ class Range:
 
 
 Count = Annotated[int, Range(1, 1_000_000)]
-"""A number of things, at least one."""
+"""A count, at least 1."""
 Width = Annotated[int, Range(1, 100_000)]
-"""Units of a layer. A larger number is a mistake and would fill the memory."""
+"""Units of a layer. A larger number must be a mistake; it would fill the memory."""
 BatchSize = Annotated[int, Range(2)]
 """Cells per training step."""
 Share = Annotated[float, Range(0, 1)]
 """A fraction of a whole."""
 Rate = Annotated[float, Range(0, 1, below=True)]
-"""Probability of dropping a value; below 1, because some values must be kept."""
+"""Probability of dropping a value; below 1, so that some values remain."""
 Weight = Annotated[float, Range(0, 1e6)]
 """Weight of a loss."""
 Positive = Annotated[float, Range(0, 1e6, above=True)]
-"""A scale."""
+"""A positive number, such as a scale."""
 Noise = Annotated[float, Range(0, 100)]
 """Size of a perturbation of z-scores."""
 Temperature = Annotated[float, Range(0.001, 100)]
@@ -107,7 +108,7 @@ def check_option(name: str, value: Any, annotation: Any) -> Any:
 def _number(name: str, value: Any, kind: type, allowed: Range) -> Any:
     check_type(name, value, kind)
     if value not in allowed:
-        msg = f"`{name}` must be {'a whole number' if kind is int else 'a number'}, {allowed}; got {shown(value)}."
+        msg = f"`{name}` must be {'a whole number' if kind is int else 'a number'}, {allowed}; got {short_repr(value)}."
         raise ValueError(msg)
     return kind(value)
 
@@ -117,11 +118,11 @@ def _sequence(name: str, value: Any, annotation: Any) -> tuple[Any, ...]:
     parts = get_args(annotation)
     is_sequence = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     if not is_sequence and not (isinstance(value, np.ndarray) and value.ndim == 1):
-        msg = f"`{name}` must be a list, such as [128, 64]; got {shown(value)}."
+        msg = f"`{name}` must be a list, such as [128, 64]; got {short_repr(value)}."
         raise TypeError(msg)
-    fixed = get_origin(annotation) is tuple
-    if len(value) != len(parts) if fixed else len(value) == 0:
-        msg = f"`{name}` must have {f'{len(parts)} entries' if fixed else 'at least one entry'}, got {shown(value)}."
+    has_fixed_length = get_origin(annotation) is tuple
+    if len(value) != len(parts) if has_fixed_length else len(value) == 0:
+        msg = f"`{name}` must have {f'{len(parts)} entries' if has_fixed_length else 'at least one entry'}, got {short_repr(value)}."
         raise ValueError(msg)
-    annotations = parts if fixed else parts * len(value)
+    annotations = parts if has_fixed_length else parts * len(value)
     return tuple(check_option(f"{name}[{i}]", *pair) for i, pair in enumerate(zip(value, annotations, strict=True)))

@@ -1,4 +1,4 @@
-"""Matrices of counts, however they are stored."""
+"""Matrices of counts, in any storage format."""
 
 from typing import Any
 
@@ -14,8 +14,9 @@ CHUNK = 4096
 def read_counts(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
     """Return the counts, cells × genes, as CSR in float32 with sorted indices and no stored zeros.
 
-    Shares memory with `adata` where its matrix is of that kind already. Every other kind, dense, CSC, integers, or
-    backed by a file, becomes the same matrix, so that results do not depend on how counts are stored.
+    The result shares memory with `adata` if the counts are already stored like this. Every other
+    kind (dense, CSC, integers, on disk) is converted, so results do not depend on how counts are
+    stored.
     """
     matrix: Any = adata.X if layer is None else adata.layers[layer]
     if hasattr(matrix, "to_memory"):  # sparse on disk
@@ -33,7 +34,10 @@ def read_counts(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
     return counts
 
 
-def log_normalized(counts: sparse.csr_matrix, size_factors: NDArray) -> sparse.csr_matrix:
-    """Return log1p of counts divided by size factors, shape (n_cells,), relative to their median; a new matrix."""
+def log_normalized(counts: sparse.csr_matrix, size_factors: NDArray[np.float64]) -> sparse.csr_matrix:
+    """Return log1p of counts over relative size factors, as a new matrix.
+
+    The size factors, shape (n_cells,), are divided by their median.
+    """
     scale = np.divide(np.median(size_factors), size_factors, out=np.zeros(len(size_factors)), where=size_factors > 0)
     return sparse.csr_matrix(sparse.diags_array(scale.astype(np.float32)) @ counts).log1p()

@@ -1,7 +1,7 @@
-"""The registry: what a method is, said once.
+"""The registry of methods.
 
-``scx.tl``, ``scx.model``, the tests, the benchmarks and the demo read it. Models are imported when they are needed, so that
-reading the registry loads neither torch nor scvi-tools.
+``scx.tl``, ``scx.model``, the tests, the benchmarks and the demo read it. A model is imported only
+when it is needed, so reading the registry loads neither torch nor scvi-tools.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Method:
-    """One method.
+    """A method: a function of ``scx.tl`` and the model that it trains.
 
     Parameters
     ----------
     name
-        Name of its function in ``scx.tl``, and of its results unless the user names them; the function is in ``scx/tl/_{name}.py``.
+        Name of the function, in ``scx/tl/_{name}.py``, and the default name of its results.
     model
-        Name of its class in ``scx.model``.
+        Name of the model in ``scx.model``.
     module
-        Module that defines the class.
+        Module that defines the model.
     obs_fields
-        Fields of ``obs`` that it can read, as ``scx._workflow.obs_fields`` names them.
+        Fields of ``obs`` that the model can read, by their names in ``scx._workflow.obs_fields``.
     """
 
     name: str
@@ -36,13 +36,15 @@ class Method:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """Its function in ``scx.tl``."""
-        return getattr(import_module(f"scx.tl._{self.name}"), self.name)
+        """The function in ``scx.tl``."""
+        function: Callable[..., Any] = getattr(import_module(f"scx.tl._{self.name}"), self.name)
+        return function
 
     @property
     def model_cls(self) -> "type[DeepClusteringModel]":
-        """Its class in ``scx.model``."""
-        return getattr(import_module(self.module), self.model)
+        """The model in ``scx.model``."""
+        model_cls: type[DeepClusteringModel] = getattr(import_module(self.module), self.model)
+        return model_cls
 
 
 METHODS = {
@@ -54,4 +56,4 @@ METHODS = {
         Method("semiaae", "SemiAAE", "scx.model._semiaae.model", obs_fields=("labels",)),
     )
 }
-"""All methods by name. A new method is one more row."""
+"""All methods by name. To add a method, add a row."""

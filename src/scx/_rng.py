@@ -1,4 +1,4 @@
-"""Seeds, and the global random state they would otherwise leave behind."""
+"""Seeds, and global random state that is restored after use."""
 
 import random
 import threading
@@ -10,31 +10,32 @@ from typing import Any, cast
 import numpy as np
 
 LOCK = threading.RLock()
-"""Held wherever global state is used: generators, log levels, settings of torch. Threads take turns, processes run side by side."""
+"""Lock for global state: generators, log levels, torch settings. One thread at a time uses it."""
 
 
-def exclusively[F: Callable](function: F) -> F:
-    """Let one thread at a time run a function that uses global state."""
+def exclusively[F: Callable[..., Any]](function: F) -> F:
+    """Run a function that uses global state in one thread at a time."""
 
     @wraps(function)
-    def alone(*args: Any, **kwargs: Any) -> Any:
+    def locked(*args: Any, **kwargs: Any) -> Any:
         with LOCK:
             return function(*args, **kwargs)
 
-    return cast("F", alone)
+    return cast("F", locked)
 
 
 def spawn_seeds(rng: int | np.random.Generator, n: int) -> list[int]:
-    """Draw `n` independent seeds: the same integer always gives the same seeds, a generator moves on."""
+    """Draw `n` independent seeds. An integer always gives the same seeds; a generator advances."""
     return [int(seed) for seed in np.random.default_rng(rng).integers(2**31 - 1, size=n)]
 
 
 @contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Seed the global generators of Python, numpy and torch (every device), and restore them on leaving; one thread at a time.
+    """Seed the global generators of Python, numpy and torch (all devices); restore them at the end.
 
-    torch's layers, samplers and dropout, and through them scvi-tools and Lightning, draw from global generators only;
-    ``scvi.settings.seed`` would set them for the rest of the user's session.
+    Layers, samplers and dropout of torch draw from global generators only, and so do scvi-tools and
+    Lightning. ``scvi.settings.seed`` would seed them for the rest of the session. Only one thread
+    at a time can be inside.
     """
     import torch
 

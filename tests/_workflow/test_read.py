@@ -36,7 +36,7 @@ def test_record_that_was_changed(adata, entry):
 def test_curves_that_are_no_numbers(adata, reader, changed):
     adata.uns["mine"] |= changed
     (entry,) = changed
-    with pytest.raises(ValueError, match=rf"uns\['mine'\]\['{entry}'\].*numbers in one dimension"):
+    with pytest.raises(ValueError, match=rf"uns\['mine'\]\['{entry}'\].*one-dimensional array of numbers"):
         reader(adata, "mine")
 
 

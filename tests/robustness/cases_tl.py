@@ -190,7 +190,7 @@ SEMIAAE: dict[str, list[Case]] = {
     "n_clusters": [
         accepts(3, lambda done: done.adata.obs[KEY].nunique() <= 3),
         accepts(None, lambda done: done.adata.uns[KEY]["n_clusters"]["chosen"] == done.adata.obs[KEY].nunique()),
-        refuses(2, "labels name 3 types"),
+        refuses(2, "labels have 3 types"),
         refuses(N_OBS + 1, "between 2 and"),
     ],
     "labels_key": [

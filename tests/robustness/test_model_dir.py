@@ -18,9 +18,9 @@ QUICK = {"max_epochs": 1, "n_top_genes": 50}
     ("name", "message"),
     [
         ("", "exists already"),
-        ("missing/model", r"does not exist. Make it with `pathlib.Path\(.*\).mkdir\(parents=True\)`"),
-        ("a" * 300, "cannot be made"),
-        ("a\0b", "cannot be made"),
+        ("missing/model", r"does not exist. Create that folder with `pathlib.Path\(.*\).mkdir\(parents=True\)`"),
+        ("a" * 300, "cannot be created"),
+        ("a\0b", "cannot be created"),
         ("file/model", "does not exist"),
     ],
 )
@@ -39,7 +39,7 @@ def test_a_folder_without_rights_is_refused(pbmc, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(ValueError, match=r"cannot be made: .*Permission denied.*that you may write to"):
+    with pytest.raises(ValueError, match=r"cannot be created: .*Permission denied.*that you may write to"):
         scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=tmp_path / "model")
 
 

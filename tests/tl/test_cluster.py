@@ -186,7 +186,7 @@ def test_number_that_leiden_finds_on_a_sample(monkeypatch):
 @pytest.mark.parametrize(
     ("kwargs", "match"),
     [
-        ({"resolution": 1.0}, r'`resolution` is for Leiden: pass `{name}="leiden"`'),
+        ({"resolution": 1.0}, r'`resolution` is only for Leiden.*Pass `{name}="leiden"`'),
         ({"resolution": 1.0, "{name}": "leiden", "n_clusters": 3}, "either `n_clusters` or `resolution`"),
         ({"resolution": 0.0, "{name}": "leiden"}, "`resolution` must be a number, above 0"),
         ({"resolution": float("nan"), "{name}": "leiden"}, "`resolution` must be a number"),

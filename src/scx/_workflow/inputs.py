@@ -150,7 +150,7 @@ def check_module(
         name: value for name, value in requested.items() if value is not None and name in asdict(recipe.module)
     }
     module_kwargs = model_cls.check_module(options["model_kwargs"], "model_kwargs")
-    _checks.check_agreement("model_kwargs", module_kwargs, requested)
+    _checks.check_no_conflict("model_kwargs", module_kwargs, requested)
     return module_kwargs | model_cls.check_module(requested)
 
 

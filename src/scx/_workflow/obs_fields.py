@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from anndata import AnnData
 
-from scx._anndata import check_unlabeled, given_labels
+from scx._anndata import check_unlabeled, parse_labels
 from scx._checks import check_key
 from scx._workflow.keys import LABELS, Keys
 
@@ -54,7 +54,7 @@ def read_labels(adata: AnnData, keys: Keys, arguments: Mapping[str, Any]) -> Obs
         msg = f"`key_added={keys.key_added!r}` would overwrite the labels in `adata.obs[{key!r}]`. Pass another `key_added`."
         raise ValueError(msg)
     check_unlabeled(adata.obs[key], key, unlabeled_category)
-    labels = given_labels(adata.obs[key], unlabeled_category)
+    labels = parse_labels(adata.obs[key], unlabeled_category)
     types = tuple(labels.categories)
     setup = {"labels_key": LABELS, "unlabeled_category": ""} if types else {}
     return ObsField(LABELS, labels if types else None, setup, arguments, types, predicts=True)

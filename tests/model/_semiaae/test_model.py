@@ -330,7 +330,7 @@ def test_errors_before_training(groups):
     before = groups.copy()
     with pytest.raises(ValueError, match="Unknown `labels_key`: 'typo'"):
         scx.tl.semiaae(groups, labels_key="typo")
-    with pytest.raises(ValueError, match="name 4 types, more than `n_clusters=3`"):
+    with pytest.raises(ValueError, match="have 4 types, more than `n_clusters=3`"):
         scx.tl.semiaae(groups, 3, labels_key="given")
     groups.obs["semiaae"] = groups.obs["given"]
     groups.uns["semiaae"] = {"scx_version": "0"}

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch.utils.data import BatchSampler
 
-from scx._anndata import check_unlabeled, given_labels
+from scx._anndata import check_unlabeled, parse_labels
 from scx._checks import check_key
 from scx._clustering.types import Partition
 from scx._types import typed
@@ -260,7 +260,7 @@ class SemiAAE(DeepClusteringModel):
         setup_args = registry["setup_args"]
         if setup_args["labels_key"] is None:
             return pd.Categorical([np.nan] * adata.n_obs)
-        return given_labels(adata.obs[setup_args["labels_key"]], setup_args["unlabeled_category"])
+        return parse_labels(adata.obs[setup_args["labels_key"]], setup_args["unlabeled_category"])
 
     def _codes(self) -> NDArray[np.int64]:
         """Return the type of each cell of training, −1 if it is unlabelled."""

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from scx import _anndata
-from scx._checks import shown
+from scx._checks import short_repr
 from scx._workflow.read import as_categories, read_obs
 from scx.pl._kit.colors import SEQUENTIAL, palette_name, read_colors
 from scx.pl._kit.legends import color_bar, default_legend_loc, is_number, legend_beside
@@ -30,7 +30,7 @@ def naming_scanpy_options(options: Mapping[str, Any]) -> Iterator[None]:
     except Exception as error:
         if not options:
             raise
-        values = ", ".join(f"`{name}={shown(value)}`" for name, value in options.items())
+        values = ", ".join(f"`{name}={short_repr(value)}`" for name, value in options.items())
         msg = f"scanpy.pl.embedding cannot draw with {values}: {error} Correct or omit what it names."
         raise ValueError(msg) from error
 

@@ -151,6 +151,6 @@ def _check_size(adata: AnnData, size: object, *, all_cells: bool) -> None:
         per_cell = f", or {adata.n_obs} of them, one per cell" if all_cells else ""
         msg = (
             f"`size` must be a positive number, the area of a cell in square points{per_cell}; "
-            f"got {_checks.shown(size)}."
+            f"got {_checks.short_repr(size)}."
         )
         raise ValueError(msg)

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import is_color_like
 from scanpy.plotting.palettes import default_20, default_102
 
-from scx._checks import shown
+from scx._checks import short_repr
 from scx._compat import fill_colors
 from scx._workflow.read import as_categories, read_obs, unlabeled_categories
 
@@ -80,7 +80,7 @@ def _stored_palette(adata: AnnData, column: str) -> Sequence[str] | None:
     name = palette_name(column)
     palette: Sequence[str] | None = adata.uns.get(name)
     if palette is not None and (np.ndim(palette) == 0 or not all(map(is_color_like, palette))):
-        msg = f"`adata.uns[{name!r}]` must list colours of matplotlib, got {shown(palette)}. Correct or delete it."
+        msg = f"`adata.uns[{name!r}]` must list colours of matplotlib, got {short_repr(palette)}. Correct or delete it."
         raise ValueError(msg)
     return palette
 
