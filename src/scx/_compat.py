@@ -16,7 +16,7 @@ MASK_VAR_DEFAULT: Any = _empty
 
 
 def auto_move_data[F: Callable[..., Any]](function: F) -> F:
-    """Make a method of a module move its arguments to the device of the module; its types are kept."""
+    """Make a method of a module move its arguments to the device of the module."""
     from scvi.module.base import auto_move_data
 
     return cast("F", wraps(function)(auto_move_data(function)))

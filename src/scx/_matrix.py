@@ -34,7 +34,7 @@ def read_counts(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
     return counts
 
 
-def log_normalized(counts: sparse.csr_matrix, size_factors: NDArray[np.float64]) -> sparse.csr_matrix:
+def log_normalized(counts: sparse.csr_matrix, size_factors: NDArray[np.floating]) -> sparse.csr_matrix:
     """Return log1p of counts over relative size factors, as a new matrix.
 
     The size factors, shape (n_cells,), are divided by their median.
