@@ -163,7 +163,7 @@ def check_column(adata: AnnData, parameter: str, key: str) -> pd.Series:
     check_in_memory("obs", adata.obs)
     obs = cast("pd.DataFrame", adata.obs)
     check_key(parameter, key, "obs", obs.columns)
-    column = obs[key]
+    column: pd.Series | pd.DataFrame = obs[key]  # a table if several columns have this name
     if isinstance(column, pd.DataFrame):
         msg = f"`{parameter}={key!r}` is ambiguous: `adata.obs` has {column.shape[1]} columns with this name. Rename them."
         raise ValueError(msg)

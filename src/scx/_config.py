@@ -29,7 +29,7 @@ class Range:
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.above else value >= self.low
         below = value < self.high if self.below else value <= self.high
-        return above and below and value < math.inf  # NaN is neither
+        return bool(above and below and value < math.inf)  # NaN is neither
 
     def __str__(self) -> str:
         low = f"{'above' if self.above else 'at least'} {self.low:,.10g}"

@@ -21,7 +21,7 @@ NEAR = 0.01
 """Totals that differ by less, relatively, are nearly the same; genes may have been left out after normalising."""
 EQUAL = 1e-4
 """The same of restored values, in which a gene can outweigh all others."""
-INVERSES: dict[str, Callable[[NDArray], NDArray]] = {
+INVERSES: dict[str, Callable[[NDArray[np.floating]], NDArray[np.floating]]] = {
     "square-root-transformed": np.square,
     "log-transformed": np.expm1,
     "log-transformed (base 2)": lambda values: np.exp2(values) - 1,
@@ -108,14 +108,14 @@ def _is_normalised(values: sparse.csr_matrix, near: float) -> bool:
     return bool(differ and np.mean(units > 1.001) > 0.05)
 
 
-def _whole(values: NDArray) -> NDArray[np.bool_]:
+def _whole(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which values are whole numbers, as far as float32 can tell."""
     return np.abs(values - np.round(values)) < 1e-3 + 1e-6 * values
 
 
 def _where_counts_are(adata: AnnData, layer: str | None) -> str:
     """Name where there are counts, by the look of their first cells."""
-    candidates: list[str | None] = [name for name in adata.layers if name is not None]
+    candidates: list[str | None] = [name for name in list(adata.layers.keys()) if name is not None]
     if layer is not None and adata.X is not None:
         candidates.insert(0, None)
     first = adata[:100]

@@ -109,12 +109,15 @@ def resolve_mask_var(
     return _checks.check_mask(name, mask_var, adata.var_names, "gene")
 
 
-def _highly_variable(counts: sparse.csr_matrix, size_factors: NDArray, n_top_genes: int) -> NDArray[np.bool_]:
+def _highly_variable(
+    counts: sparse.csr_matrix, size_factors: NDArray[np.floating], n_top_genes: int
+) -> NDArray[np.bool_]:
     """Select genes by their normalised dispersion, scanpy's default way; of genes of one rank, the first."""
     import scanpy as sc
 
     logged = AnnData(log_normalized(counts, size_factors), uns={"log1p": {}})
     genes = sc.pp.highly_variable_genes(logged, n_top_genes=n_top_genes, inplace=False)
+    assert genes is not None
     dispersion = genes["dispersions_norm"].to_numpy()
     mask = np.zeros(len(dispersion), dtype=bool)
     mask[np.argsort(np.where(np.isnan(dispersion), np.inf, -dispersion), kind="stable")[:n_top_genes]] = True

@@ -74,6 +74,7 @@ def write(
 
 def _set(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[Field]) -> None:
     """Set fields and delete stale ones: all of it, or nothing if any of it fails."""
+    assert isinstance(adata.obs, pd.DataFrame)
     obs, obsm, uns = adata.obs.copy(deep=False), dict(adata.obsm), dict(adata.uns)
     try:
         for (where, name), values in fields.items():
@@ -87,7 +88,7 @@ def _set(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[Field]) 
         raise
 
 
-def _categorical(codes: NDArray, names: Sequence[str]) -> "pd.Categorical[Any]":
+def _categorical(codes: NDArray[np.integer], names: Sequence[str]) -> "pd.Categorical[Any]":
     return pd.Categorical.from_codes(codes, categories=pd.Index(list(names)))
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
@@ -27,6 +28,7 @@ def pbmc68k_reduced() -> AnnData:
     import scanpy as sc
 
     shipped = sc.datasets.pbmc68k_reduced()
+    assert isinstance(shipped.obs, pd.DataFrame)
     counts = sparse.csr_matrix(shipped.raw.X, dtype=np.float64)
     values = counts.data
     per_cell = np.repeat(shipped.obs["n_counts"].to_numpy(dtype=np.float64) / 1e4, np.diff(counts.indptr))

@@ -91,7 +91,8 @@ def draw_cells(
     cells.obsm[name.upper()] = layout
     n_texts = len(ax.texts)
     loc = legend_loc or default_legend_loc(values)
-    settings = {
+    settings: dict[str, Any] = {
+        "legend_loc": loc,
         # scanpy's size is made for panels of four inches
         "size": float(np.clip(120_000 / len(layout) * (height / 4) ** 2, *SIZES)),
         "legend_fontsize": TICK_TEXT,
@@ -100,7 +101,7 @@ def draw_cells(
         **options,
         "colorbar_loc": None,
     }
-    sc.pl.embedding(cells, name.upper(), color=color, ax=ax, show=False, legend_loc=loc, **settings)
+    sc.pl.embedding(cells, name.upper(), color=color, ax=ax, show=False, **settings)
     if palette in cells.uns:
         adata.uns[palette] = cells.uns[palette]
     for collection in ax.collections:

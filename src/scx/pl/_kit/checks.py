@@ -137,7 +137,8 @@ def check_scanpy_options(adata: AnnData, options: Mapping[str, Any], *, all_cell
         _check_size(adata, options["size"], all_cells=all_cells)
     if options.get("layer") is not None:
         _anndata.check_layer(adata, options["layer"])
-    if options.get("use_raw") and adata.raw is None:
+    raw: object = adata.raw  # anndata does not annotate that it can be None
+    if options.get("use_raw") and raw is None:
         msg = "`use_raw=True`, but `adata.raw` is empty. Omit `use_raw`."
         raise ValueError(msg)
 
