@@ -23,39 +23,36 @@ ADDED_LINES = {
 """By file: the line after which a line is added, and the added line."""
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
+@pytest.fixture
+def source(tmp_path):
     """A folder with a copy of the package that has a fifth method."""
-    folder = tmp_path_factory.mktemp("source")
-    shutil.copytree(PACKAGE, folder / "scx", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, tmp_path / "scx", ignore=shutil.ignore_patterns("__pycache__"))
     for room in ("model", "tl"):
-        shutil.copy(TESTS / "fifth_method" / room / "_toy.py", folder / "scx" / room)
+        shutil.copy(TESTS / "fifth_method" / room / "_toy.py", tmp_path / "scx" / room)
     for name, (line, added) in ADDED_LINES.items():
-        file = folder / "scx" / name
+        file = tmp_path / "scx" / name
         before, after = file.read_text().split(line)
         file.write_text(before + line + added + after)
-    return folder
+    return tmp_path
 
 
-def run(source, *arguments):
-    """Run tests in a process that imports the copy; return its report, with the passed tests."""
+def test_a_fifth_method_keeps_the_contract(source):
+    """Namespaces, signature, written fields, same result in any process, saving, examples."""
+    files = [f"tests/{name}" for name in ("test_methods.py", "test_contract.py", "test_examples.py")]
     out = subprocess.run(
-        [sys.executable, "-m", "pytest", "--quiet", "-rp", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-rp", "-p", "no:cacheprovider", *files, "-k", "toy or test_methods.py"],
         cwd=TESTS.parent,
-        env={**os.environ, "PYTHONPATH": str(source)},
+        env={**os.environ, "PYTHONPATH": str(source)},  # also for the processes that these tests start
         capture_output=True,
         text=True,
     )
     assert out.returncode == 0, out.stdout + out.stderr
-    return out.stdout
-
-
-def test_namespaces_have_it(source):
-    assert "PASSED tests/test_methods.py::test_row[toy]" in run(source, "tests/test_methods.py")
-
-
-def test_it_keeps_the_contract(source):
-    """Signature, written fields, same result in one and another process, storage, save and load."""
-    report = run(source, "tests/test_contract.py", "-k", "toy")
-    assert "PASSED tests/test_contract.py::test_signature[toy]" in report
-    assert "PASSED tests/test_contract.py::test_same_seed_same_result_in_another_process[toy]" in report
+    for test in (
+        "test_methods.py::test_type_checkers_see_the_registry",
+        "test_methods.py::test_row[toy]",
+        "test_contract.py::test_signature[toy]",
+        "test_contract.py::test_same_seed_same_result_in_another_process[toy]",
+        "test_examples.py::test_example[tl.toy]",
+        "test_examples.py::test_example[model.Toy]",
+    ):
+        assert f"PASSED tests/{test}\n" in out.stdout

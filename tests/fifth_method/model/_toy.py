@@ -66,6 +66,15 @@ class Toy(DeepClusteringModel):
     Notes
     -----
     {training}
+
+    Examples
+    --------
+    >>> import scx
+    >>> adata = scx.datasets.pbmc68k_reduced()
+    >>> scx.model.Toy.setup_anndata(adata)
+    >>> model = scx.model.Toy(adata)
+    >>> model.train()
+    >>> adata.obsm["X_toy"] = model.get_latent_representation()
     """
 
     _module_cls = ToyModule

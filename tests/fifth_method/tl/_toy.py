@@ -20,5 +20,11 @@ def toy(
     {parameters}
 
     {returns}
+
+    Examples
+    --------
+    >>> import scx
+    >>> adata = scx.datasets.pbmc68k_reduced()
+    >>> scx.tl.toy(adata, n_clusters=8)
     """
     return fit_and_annotate(METHODS["toy"], adata, n_clusters, options)
