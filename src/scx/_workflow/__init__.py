@@ -1,1 +1,1 @@
-"""The walk of a call: all that touches a user's AnnData."""
+"""The steps of a call, and everything that reads or writes a user's AnnData."""

@@ -1,4 +1,4 @@
-"""Raw counts, told from what is made of them."""
+"""Check that a matrix holds raw counts, not transformed or normalised values."""
 
 import warnings
 from collections.abc import Callable
@@ -9,45 +9,50 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scx._anndata import matrix_name
+from scx._anndata import layer_names, matrix_name
+
+type Values = NDArray[np.floating]
+"""Entries of a matrix."""
 
 MAX_LOG_VALUE = 20.0
-"""Largest value that logarithms of expression take: log2 of one million (counts per million of a single gene)."""
+"""Upper bound of log expression: log2 of one million (counts per million of a single gene)."""
 MAX_CELLS = 2_000
-"""Cells that are looked at for signs of a transformation."""
-MOST = 0.9
-"""Share of cells that must show a sign."""
-NEAR = 0.01
-"""Totals that differ by less, relatively, are nearly the same; genes may have been left out after normalising."""
-EQUAL = 1e-4
-"""The same of restored values, in which a gene can outweigh all others."""
-INVERSES: dict[str, Callable[[NDArray[np.floating]], NDArray[np.floating]]] = {
+"""Number of cells that are examined for signs of a transformation."""
+MIN_SHARE = 0.9
+"""Share of the cells that must show a sign of normalisation."""
+TOTALS_TOLERANCE = 0.01
+"""Relative difference below which totals count as equal; removing genes changes them a little."""
+RESTORED_TOLERANCE = 1e-4
+"""The same after an inverse transformation, where one gene can outweigh all others."""
+INVERSES: dict[str, Callable[[Values], Values]] = {
     "square-root-transformed": np.square,
     "log-transformed": np.expm1,
     "log-transformed (base 2)": lambda values: np.exp2(values) - 1,
     "log-transformed (base 10)": lambda values: 10**values - 1,
 }
-"""Transformations of counts or of normalised counts, and what takes them back."""
+"""Inverses of transformations of counts or normalised counts, by their name in messages."""
 
 
 def check_counts(counts: sparse.csr_matrix, adata: AnnData, layer: str | None) -> None:
-    """Raise unless the values can be counts: finite, not negative, neither transformed nor normalised, some in every cell.
+    """Raise unless the values can be raw counts.
 
-    Fractional values, as quantifiers and removal of ambient RNA give them, raise a warning only.
+    Counts are finite and not negative, neither transformed nor normalised, and every cell has some.
+    Other fractional values only raise a warning: quantification and the removal of ambient RNA
+    produce them.
     """
     source = matrix_name(layer)
     values = counts.data
     if not np.isfinite(values).all():
         n_bad = int((~np.isfinite(values)).sum())
-        msg = f"{source} holds {n_bad} values that are NaN or infinite; raw counts are needed. {_where_counts_are(adata, layer)}"
+        msg = f"{source} holds {n_bad} values that are NaN or infinite; raw counts are needed. {_advice(adata, layer)}"
         raise ValueError(msg)
     if values.size and values.min() < 0:
-        msg = f"{source} holds negative values, so it looks scaled; raw counts are needed. {_where_counts_are(adata, layer)}"
+        msg = f"{source} holds negative values, so it looks scaled; raw counts are needed. {_advice(adata, layer)}"
         raise ValueError(msg)
     fractional = float(np.mean(values != np.round(values))) if values.size else 0.0
-    sign = _sign_of_transformation(counts, fractional) if fractional else None
-    if sign is not None:
-        msg = f"{source} looks {sign}; raw counts are needed. {_where_counts_are(adata, layer)} If these are counts after all, round them first."
+    transformation = _find_transformation(counts, fractional) if fractional else None
+    if transformation is not None:
+        msg = f"{source} looks {transformation}; raw counts are needed. {_advice(adata, layer)} If these are counts, round them first."
         raise ValueError(msg)
     empty = int((np.diff(counts.indptr) == 0).sum()) if values.all() else int((counts.sum(axis=1) == 0).sum())
     if empty:
@@ -61,14 +66,17 @@ def check_counts(counts: sparse.csr_matrix, adata: AnnData, layer: str | None) -
     if fractional:
         warnings.warn(
             f"{source} holds fractional values ({fractional:.0%} of the non-zero ones). They are used as counts: "
-            "make sure that they are neither normalised nor log-transformed.",
+            "check that they are neither normalised nor log-transformed.",
             UserWarning,
             stacklevel=2,
         )
 
 
-def _sign_of_transformation(counts: sparse.csr_matrix, fractional: float) -> str | None:
-    """Return what values, of which some are fractions, look like if not like counts."""
+def _find_transformation(counts: sparse.csr_matrix, fractional: float) -> str | None:
+    """Return how values were transformed, for messages; None if they look like counts.
+
+    `fractional` is the share of the values that are not whole.
+    """
     if fractional > 0.5 and counts.data.max() <= MAX_LOG_VALUE:
         return f"log-transformed ({fractional:.0%} of its values are fractions, none is above {MAX_LOG_VALUE:g})"
     cells = np.linspace(0, counts.shape[0] - 1, min(MAX_CELLS, counts.shape[0]), dtype=int)
@@ -76,46 +84,47 @@ def _sign_of_transformation(counts: sparse.csr_matrix, fractional: float) -> str
     sample = sparse.csr_matrix(sample[sample.getnnz(axis=1) > 0], dtype=np.float64)
     if not sample.nnz:
         return None
-    if _is_normalised(sample, NEAR):
-        return f"normalised ({fractional:.0%} of its values are fractions, and cells are scaled to one total)"
+    if _is_normalised(sample, TOTALS_TOLERANCE):
+        return f"normalised ({fractional:.0%} of its values are fractions, and cells are scaled to the same total)"
     for name, inverse in INVERSES.items():
         if "log" in name and sample.data.max() > MAX_LOG_VALUE:
             continue
         restored = sample.copy()
         restored.data = inverse(sample.data)
-        if _whole(restored.data).mean() > 0.999 or _is_normalised(restored, EQUAL):
+        if _is_whole(restored.data).mean() > 0.999 or _is_normalised(restored, RESTORED_TOLERANCE):
             return name
     return None
 
 
-def _is_normalised(values: sparse.csr_matrix, near: float) -> bool:
-    """Return whether cells were divided by their totals, of all genes or of those that are left.
+def _is_normalised(values: sparse.csr_matrix, tolerance: float) -> bool:
+    """Return whether cells were divided by their totals, before or after genes were removed.
 
-    Either totals are nearly the same, or each cell holds whole multiples of a unit of its own, above 1 in some cells. Removal of
-    ambient RNA, which takes away from counts, does neither.
+    Then either all totals are equal within the `tolerance`, or each cell holds whole multiples of
+    its own unit, above 1 in some cells. The removal of ambient RNA, which subtracts from counts,
+    has neither effect.
     """
     totals = np.asarray(values.sum(axis=1)).ravel()
-    if np.mean(np.abs(totals / np.median(totals) - 1) < near) >= MOST:
+    if np.mean(np.abs(totals / np.median(totals) - 1) < tolerance) >= MIN_SHARE:
         return True
     units = np.minimum.reduceat(values.data, values.indptr[:-1])
     row_of_value = np.repeat(np.arange(len(units)), np.diff(values.indptr))
-    broken = np.bincount(row_of_value, ~_whole(values.data / units[row_of_value]), minlength=len(units))
-    is_multiple = (broken == 0) & (np.diff(values.indptr) > 4)
-    if is_multiple.mean() < MOST:
+    n_not_multiple = np.bincount(row_of_value, ~_is_whole(values.data / units[row_of_value]), minlength=len(units))
+    has_unit = (n_not_multiple == 0) & (np.diff(values.indptr) > 4)
+    if has_unit.mean() < MIN_SHARE:
         return False
-    units = units[is_multiple]
-    differ = np.mean(np.abs(units / np.median(units) - 1) > 1e-3) > 0.5
-    return bool(differ and np.mean(units > 1.001) > 0.05)
+    units = units[has_unit]
+    units_differ = np.mean(np.abs(units / np.median(units) - 1) > 1e-3) > 0.5
+    return bool(units_differ and np.mean(units > 1.001) > 0.05)
 
 
-def _whole(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return which values are whole numbers, as far as float32 can tell."""
+def _is_whole(values: Values) -> NDArray[np.bool_]:
+    """Return which values are whole numbers within the precision of float32."""
     return np.abs(values - np.round(values)) < 1e-3 + 1e-6 * values
 
 
-def _where_counts_are(adata: AnnData, layer: str | None) -> str:
-    """Name where there are counts, by the look of their first cells."""
-    candidates: list[str | None] = [name for name in list(adata.layers.keys()) if name is not None]
+def _advice(adata: AnnData, layer: str | None) -> str:
+    """Return advice for messages: where `adata` holds counts, judged by the first cells."""
+    candidates: list[str | None] = [*layer_names(adata)]
     if layer is not None and adata.X is not None:
         candidates.insert(0, None)
     first = adata[:100]
@@ -138,6 +147,7 @@ def _where_counts_are(adata: AnnData, layer: str | None) -> str:
 
 
 def _look_like_counts(sample: Any) -> bool:
+    """Return whether a matrix holds whole numbers and no negative ones."""
     values = np.asarray(sample.data if sparse.issparse(sample) else sample[...])
     return bool(
         values.size and np.isfinite(values).all() and (values >= 0).all() and (values == np.round(values)).all()

@@ -1,4 +1,4 @@
-"""Step 1: check the user's AnnData and arguments, and return what the later steps need."""
+"""Step 1: check the user's AnnData and arguments, and return the input of the later steps."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scx.model._core.recipe import Recipe
 
 MAX_NAME_BYTES = 255
-"""Longest name of a file; zarr stores each field in a file of its name."""
+"""Maximal length of a file name; zarr stores each field in a file or folder of its name."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Request:
     model_cls
         Class of the model.
     recipe
-        Recipe, with the settings that the options do not give.
+        Recipe; it has the settings that are not among the options.
     options
-        Options as they were passed, see :class:`~scx._workflow.options.FitOptions`.
+        Options as passed, see :class:`~scx._workflow.options.FitOptions`.
     n_clusters, algorithm, resolution
         How embeddings are clustered, as in :func:`scx._clustering.fit.fit_partition`.
     module_kwargs
@@ -83,14 +83,14 @@ class Request:
 def check_fit(
     method: Method, adata: AnnData, n_clusters: int | None, options: FitOptions, field_arguments: Mapping[str, Any]
 ) -> Request:
-    """Return the checked call of a method; raise if training cannot use an argument or the data."""
+    """Return the checked call of a method; raise if an argument or the data cannot be used."""
     model_cls, keys = method.model_cls, Keys(options["key_added"])
     train_kwargs = options["train_kwargs"] or {}
     _anndata.check_anndata(adata)
     _anndata.check_layer(adata, options["layer"])
     _anndata.check_storage(adata, options["layer"], copy=options["copy"])
-    read = [READERS[name](adata, keys, field_arguments) for name in method.obs_fields]
-    obs_fields = tuple(field for field in read if field is not None)
+    found = [READERS[name](adata, keys, field_arguments) for name in method.obs_fields]
+    obs_fields = tuple(field for field in found if field is not None)
     n_types = sum(len(field.types) for field in obs_fields)
     _checks.check_n_clusters(n_clusters, adata.n_obs, n_types=n_types)
     _checks.check_choice("recipe", options["recipe"], model_cls.recipes)
@@ -98,7 +98,7 @@ def check_fit(
     algorithm = recipe.cluster if options["cluster"] is None else options["cluster"]
     resolution = check_algorithm("cluster", algorithm, n_clusters, options["resolution"])
     if resolution is not None and n_types:
-        msg = "`resolution` is not used with labels, whose types set the number of clusters. Leave it out."
+        msg = "`resolution` is not used with labels: their types set the number of clusters. Leave it out."
         raise ValueError(msg)
     for name, value, minimum in (
         ("n_top_genes", options["n_top_genes"], _anndata.MIN_GENES),
@@ -143,7 +143,7 @@ def check_module(
 ) -> dict[str, Any]:
     """Return the arguments of the module that differ from the recipe's.
 
-    `n_clusters` and `n_latent` are among them if the module has arguments of these names.
+    They include `n_clusters` and `n_latent` if the module has arguments with these names.
     """
     requested = {"n_clusters": n_clusters, "n_latent": options["n_latent"]}
     requested = {
@@ -162,7 +162,7 @@ def checked_counts(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
 
 
 def check_algorithm(name: str, algorithm: str, n_clusters: int | None, resolution: float | None) -> float | None:
-    """Return the resolution; raise unless the algorithm, passed as `name`, can be used with it."""
+    """Return the resolution; raise unless the `algorithm`, passed as `name`, can use it."""
     _checks.check_choice(name, algorithm, ALGORITHMS)
     checked: float | None = check_option("resolution", resolution, Positive | None)
     _checks.check_resolution(checked, n_clusters, name, algorithm)
@@ -172,7 +172,7 @@ def check_algorithm(name: str, algorithm: str, n_clusters: int | None, resolutio
 def check_target(
     adata: AnnData, key_added: str, *, copy: bool, confidence: bool = False, agreement: bool = False
 ) -> Target:
-    """Return where clusters without an embedding of their own are written; raise if they cannot be."""
+    """Return where clusters of existing data are written; raise if they cannot be written there."""
     keys = Keys(key_added)
     _anndata.check_anndata(adata, min_vars=0)
     _anndata.check_storage(adata, None, copy=copy, counts=False)
@@ -181,7 +181,7 @@ def check_target(
 
 
 def check_key_added(adata: AnnData, keys: Keys, written: Collection[Field]) -> None:
-    """Raise if h5ad or zarr could not hold a name made from `key_added`, or a field to be `written` is there that scx did not write."""
+    """Raise if h5ad or zarr cannot store the names, or if a field `written` is not one of scx."""
     key: Any = keys.key_added
     if not isinstance(key, str):
         msg = f"`key_added` must be a string, got {key!r}."
@@ -189,12 +189,15 @@ def check_key_added(adata: AnnData, keys: Keys, written: Collection[Field]) -> N
     longest = max(len(name.encode(errors="replace")) for _, name in keys.everything)
     for is_wrong, what in (
         (not key.strip(), "must not be empty"),
-        (key != key.strip(), "must not begin or end with a blank"),
-        (not key.isprintable(), "must not hold line breaks, tabs or other characters that cannot be printed"),
-        (bool(set(key) & set("/\\")), "must not hold a slash, which h5ad and zarr take for the end of a folder's name"),
+        (key != key.strip(), "must not begin or end with a space"),
+        (not key.isprintable(), "must not contain line breaks, tabs or other characters that cannot be printed"),
+        (bool(set(key) & set("/\\")), "must not contain a slash, which separates names in h5ad and zarr"),
         (key.startswith((".", "__")) or key in {"_index", "zarr.json"}, "is a name that h5ad or zarr use themselves"),
         (key == adata.obs.index.name, "is the name of the index of `adata.obs`"),
-        (longest > MAX_NAME_BYTES, f"is too long: with what is appended it takes {longest} of {MAX_NAME_BYTES} bytes"),
+        (
+            longest > MAX_NAME_BYTES,
+            f"is too long: with suffixes it has {longest} bytes, and at most {MAX_NAME_BYTES} are possible",
+        ),
     ):
         if is_wrong:
             msg = f'`key_added={key if len(key) < 50 else key[:50] + "…"!r}` {what}. Pass another `key_added`, such as "clusters".'

@@ -1,4 +1,4 @@
-"""Every name under which scx writes to an AnnData. Nobody else builds a key."""
+"""All names under which scx writes to an AnnData. No other module builds such a name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ type Field = tuple[str, str]
 SIZE_FACTOR = "_scx_size_factor"
 """Column of the working AnnData's ``obs`` with the total counts of each cell over all genes."""
 LABELS = "_scx_labels"
-"""Column of the working AnnData's ``obs`` with the type of each cell whose type was given."""
+"""Column of the working AnnData's ``obs`` with the known type of each labelled cell."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The names a call writes, given its ``key_added``."""
+    """The names that a call with this ``key_added`` writes."""
 
     key_added: str
 
@@ -31,7 +31,7 @@ class Keys:
 
     @property
     def agreement(self) -> str:
-        """Column of ``obs``: how far the clusterings behind a consensus agree on each cell."""
+        """Column of ``obs``: how well the clusterings behind a consensus agree on each cell."""
         return f"{self.key_added}_agreement"
 
     @property
@@ -41,17 +41,17 @@ class Keys:
 
     @property
     def snapshot_embeddings(self) -> str:
-        """Array of ``obsm``: embedding of each cell after chosen epochs, cells × epochs × dimensions."""
+        """Array of ``obsm``: embedding of each cell after epochs, cells × epochs × dimensions."""
         return f"X_{self.key_added}_snapshots"
 
     @property
     def snapshot_clusters(self) -> str:
-        """Array of ``obsm``: cluster of each cell after chosen epochs, cells × epochs."""
+        """Array of ``obsm``: cluster of each cell after epochs, cells × epochs."""
         return f"{self.key_added}_snapshots"
 
     @property
     def prediction(self) -> str:
-        """Column of ``obs``: known type that each cell is most likely of."""
+        """Column of ``obs``: most likely known type of each cell."""
         return f"{self.key_added}_prediction"
 
     @property
@@ -61,7 +61,7 @@ class Keys:
 
     @property
     def uns(self) -> str:
-        """Entry of ``uns``: how the result came about."""
+        """Entry of ``uns``: the run record."""
         return self.key_added
 
     def written(
@@ -73,7 +73,7 @@ class Keys:
         embedding: bool = False,
         snapshots: bool = False,
     ) -> tuple[Field, ...]:
-        """Fields that a call writes which has clusters and what else is named, the record in ``uns`` last."""
+        """Return the fields that a call writes: clusters, those that are True, the run record."""
         fields = {
             ("obs", self.clusters): True,
             ("obs", self.confidence): confidence,
@@ -93,7 +93,7 @@ class Keys:
         return self.written(confidence=True, agreement=True, prediction=True, embedding=True, snapshots=True)
 
     def recorded(self, uns: Mapping[str, Any]) -> set[Field]:
-        """Return the fields that an earlier call wrote, as its record in ``uns`` lists them; none where scx made no such record."""
+        """Return the fields that an earlier call of scx wrote, as its record in ``uns`` lists."""
         record = uns.get(self.uns)
         if not isinstance(record, Mapping) or "scx_version" not in record:
             return set()

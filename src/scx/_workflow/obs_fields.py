@@ -1,4 +1,4 @@
-"""Fields of ``obs`` that models read, by the names under which the registry lists them."""
+"""Fields of ``obs`` that models read, by their names in the registry."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ class ObsField:
     column
         Its column in the working AnnData.
     values
-        Its value for each cell; None if the model is to do without.
+        Its value for each cell; None if the model ignores the field.
     setup
-        Arguments of ``setup_anndata`` that name it in the working AnnData.
+        Arguments of ``setup_anndata`` that name the column.
     arguments
-        Arguments of the call that named it in the user's AnnData, for the record.
+        Arguments of the call that named the field in the user's AnnData, for the run record.
     types
-        Known types that it names. Clusters take their names.
+        Known types in the field. Clusters are named after them.
     predicts
-        Whether known types are predicted from it.
+        Whether the known type of every cell is predicted from it.
     """
 
     column: str
@@ -41,10 +41,11 @@ class ObsField:
 
 
 def read_labels(adata: AnnData, keys: Keys, arguments: Mapping[str, Any]) -> ObsField | None:
-    """Return the known types of some cells, given by `labels_key` and `unlabeled_category`; None without a key.
+    """Return the labels, from the arguments ``labels_key`` and ``unlabeled_category``.
 
-    Cells with NaN, an empty string or `unlabeled_category` are unlabelled. Types without cells are
-    left out. If no cell has a label, the model does without labels.
+    Without ``labels_key``, return None. Cells with NaN, an empty string or ``unlabeled_category``
+    are unlabelled. Types without cells are left out. If no cell has a label, the model is trained
+    without labels.
     """
     key, unlabeled_category = arguments["labels_key"], arguments["unlabeled_category"]
     if key is None:

@@ -34,8 +34,8 @@ class FitOptions(TypedDict, total=False):
     n_top_genes: Annotated[int | None, Default(None)]
     """Number of highly variable genes to select, on a copy; None for the recipe's."""
     recipe: Annotated[str, Default("default")]
-    """``"default"``: what we recommend. ``"paper"``: the published preprocessing, network, losses and
-    schedule."""
+    """``"default"``: what we recommend. ``"paper"``: the published preprocessing, network, losses
+    and schedule."""
     n_latent: Annotated[int | None, Default(None)]
     """Dimensions of the embedding; None for the recipe's."""
     max_epochs: Annotated[int | None, Default(None)]
@@ -46,8 +46,8 @@ class FitOptions(TypedDict, total=False):
     """Algorithm that clusters the embedding, as `method` of :func:`scx.tl.cluster`: ``"kmeans"``,
     ``"gmm"``, ``"ward"``, ``"spectral"`` or ``"leiden"``; None for the recipe's."""
     resolution: Annotated[float | None, Default(None)]
-    """Resolution of Leiden, for ``cluster="leiden"`` without `n_clusters`; None for 1. Higher values
-    give more clusters."""
+    """Resolution of Leiden, for ``cluster="leiden"`` without `n_clusters`; None for 1. Higher
+    values give more clusters."""
     n_runs: Annotated[int, Default(1)]
     """Number of trainings from different seeds. Several are combined into the consensus of their
     clusters, see :func:`scx.tl.consensus`. Run time scales with `n_runs`."""
@@ -55,9 +55,9 @@ class FitOptions(TypedDict, total=False):
     """Name under which results are written. Results of an earlier run under it are replaced; fields
     that scx did not write are never overwritten or deleted."""
     rng: Annotated[int | np.random.Generator, Default(0)]
-    """Seed, or generator to draw seeds from. The same seed gives the same result on the same machine,
-    bit by bit on a CPU with the same number of threads (``torch.set_num_threads``). The global random
-    state is left as it was."""
+    """Seed, or generator to draw seeds from. The same seed gives the same result on the same
+    machine, bit by bit on a CPU with the same number of threads (``torch.set_num_threads``). The
+    global random state is left as it was."""
     accelerator: Annotated[str, Default("auto")]
     """Kind of device to train on, as in :class:`lightning.pytorch.Trainer`."""
     devices: Annotated[int | list[int] | str, Default("auto")]
@@ -78,8 +78,8 @@ class FitOptions(TypedDict, total=False):
 def method_function[F: Callable[..., Any]](function: F) -> F:
     """Turn a function that takes ``**options: Unpack[FitOptions]`` into a method of ``scx.tl``.
 
-    Its signature lists every option, so that ``help`` and editors show them. Its docstring is filled in.
-    A call checks the types of all arguments, and passes on every option, default or not.
+    Its signature lists every option, so that ``help`` and editors show them. Its docstring is
+    filled in. A call checks the types of all arguments, and passes on every option, default or not.
     """
     own = inspect.signature(function)
     parameters = [p for p in own.parameters.values() if p.kind is not Parameter.VAR_KEYWORD]

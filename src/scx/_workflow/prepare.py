@@ -1,4 +1,4 @@
-"""Step 2: the genes, their counts, and size factors, as models train on them."""
+"""Step 2: choose the genes, and compute the counts and size factors to train on."""
 
 import math
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkingData:
-    """What models train on. The counts share memory with the user's if every gene is used."""
+    """The data to train on. The counts share memory with the user's if all genes are used."""
 
     adata: AnnData
-    """Cells × genes of the model, with the counts where the user has them, and size factors."""
+    """Cells × genes of the model, with size factors, and counts in the user's layer."""
     preparation: "Preparation"
-    """How any other cells are prepared alike."""
+    """Prepares other cells in the same way."""
 
 
 def prepare(
@@ -45,7 +45,7 @@ def prepare(
     counts
         Counts of all genes, cells × genes, from :func:`scx._matrix.read_counts`.
     adata
-        The user's AnnData. Only its names are read.
+        The user's AnnData. Only the names of cells and genes are read.
     layer
         Layer that holds the counts; None for ``X``.
     mask_var
@@ -84,7 +84,7 @@ def prepare(
 def resolve_mask_var(
     adata: AnnData, mask_var: Any, n_top_genes: int | None, *, use_flagged: bool
 ) -> NDArray[np.bool_] | None:
-    """Return the mask over genes that the argument `mask_var` gives; None to select highly variable genes.
+    """Return the argument `mask_var` as a mask over genes; None to select highly variable genes.
 
     The default is ``adata.var["highly_variable"]`` if it exists, unless the call asks for a number
     of genes or the recipe selects its own (`use_flagged` false). None stands for all genes, as in
@@ -95,7 +95,9 @@ def resolve_mask_var(
             return None
         mask_var = "highly_variable"
     elif n_top_genes is not None:
-        msg = "Pass either `mask_var` or `n_top_genes`: the first names the genes to use, the second has them selected."
+        msg = (
+            "Pass either `mask_var` or `n_top_genes`: the first says which genes to use, the second how many to select."
+        )
         raise ValueError(msg)
     if mask_var is None:
         return np.ones(adata.n_vars, dtype=bool)
@@ -103,7 +105,7 @@ def resolve_mask_var(
     if isinstance(mask_var, str):
         if mask_var not in adata.var:
             booleans = [column for column in adata.var if adata.var[column].dtype == bool]
-            msg = f"Unknown `mask_var`: {mask_var!r}. Columns of `adata.var` that can be one: {booleans}."
+            msg = f"Unknown `mask_var`: {mask_var!r}. Boolean columns of `adata.var`: {booleans}."
             raise ValueError(msg)
         mask_var = adata.var[mask_var]
     return _checks.check_mask(name, mask_var, adata.var_names, "gene")
@@ -112,12 +114,11 @@ def resolve_mask_var(
 def _highly_variable(
     counts: sparse.csr_matrix, size_factors: NDArray[np.floating], n_top_genes: int
 ) -> NDArray[np.bool_]:
-    """Select genes by their normalised dispersion, scanpy's default way; of genes of one rank, the first."""
+    """Select genes by normalised dispersion, as scanpy does by default; of ties, the first."""
     import scanpy as sc
 
     logged = AnnData(log_normalized(counts, size_factors), uns={"log1p": {}})
     genes = sc.pp.highly_variable_genes(logged, n_top_genes=n_top_genes, inplace=False)
-    assert genes is not None
     dispersion = genes["dispersions_norm"].to_numpy()
     mask = np.zeros(len(dispersion), dtype=bool)
     mask[np.argsort(np.where(np.isnan(dispersion), np.inf, -dispersion), kind="stable")[:n_top_genes]] = True

@@ -1,4 +1,4 @@
-"""Save the trained model."""
+"""Save the trained model, after the results are written."""
 
 import warnings
 from pathlib import Path
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
 
 
 def save(model: "DeepClusteringModel", folder: Path, record: dict[str, Any], copy: bool) -> None:
-    """Save a model whole or not at all, after the results are written.
+    """Save the whole model or nothing.
 
-    A failure is an error, or a warning if a copy is to be returned, which an error would lose.
+    A failure raises an error. With `copy` it only warns, because an error would lose the copy.
     """
     from scx.model._core.session import quiet
 
     try:
-        with TemporaryDirectory(prefix=".scx-", dir=folder.parent) as aside, quiet():
-            model.save(f"{aside}/model")
-            Path(aside, "model").rename(folder)
+        with TemporaryDirectory(prefix=".scx-", dir=folder.parent) as temporary, quiet():
+            model.save(f"{temporary}/model")
+            Path(temporary, "model").rename(folder)
     except BaseException as error:
         del record["params"]["model_dir"]
         if not isinstance(error, Exception):
             raise
         msg = (
             f"The results are written, but the model could not be saved in {str(folder)!r}: {error} "
-            "To have the model, run the same call again with another `model_dir`; the same `rng` gives the same model."
+            "To get the model, run the same call again with another `model_dir`; the same `rng` gives the same model."
         )
         if not copy:
             raise OSError(msg) from error

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from scx.model._core.model import DeepClusteringModel
 
 type Snapshots = Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]]
-"""Embedding and cluster of each cell after epochs."""
+"""Embedding and cluster of each cell, by epoch."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One trained model, with the embedding and the clusters that it gives."""
+    """A trained model with its embedding and clusters."""
 
     model: "DeepClusteringModel"
     embedding: NDArray[np.float32]
@@ -34,7 +34,7 @@ class Run:
 
 
 def run_once(request: Request, data: WorkingData, train_seed: int, cluster_seed: int) -> Run:
-    """Train, embed and cluster under one seed of all global generators."""
+    """Train, embed and cluster, with all global generators seeded."""
     from scx.model._core.session import quiet
 
     options = request.options
@@ -58,7 +58,8 @@ def run_once(request: Request, data: WorkingData, train_seed: int, cluster_seed:
                 embedding, request.n_clusters, request.algorithm, cluster_seed, request.resolution
             )
         finally:
-            # scvi-tools would keep the working AnnData, and with it the counts, until the session ends
+            # Otherwise scvi-tools keeps the working AnnData, and thus the counts, until the session
+            # ends.
             model.deregister_manager(working)
     return Run(model, embedding, partition, cluster_seed)
 
@@ -71,7 +72,7 @@ def combine(runs: list[Run], n_clusters: int | None, seed: int) -> tuple[Partiti
 
 
 def cluster_snapshots(run: Run, algorithm: str) -> Snapshots:
-    """Cluster the embeddings that were kept during training, with the k and the seed of the run."""
+    """Cluster the embeddings kept during training, with the k and the seed of the run."""
     k = run.partition.n_clusters
     return {
         epoch: (embedding, fit_partition(embedding, k, algorithm, run.cluster_seed).labels)
@@ -80,9 +81,9 @@ def cluster_snapshots(run: Run, algorithm: str) -> Snapshots:
 
 
 def record_of(request: Request, run: Run, n_genes: int) -> dict[str, Any]:
-    """Return settings, history and phases of a run, for ``uns``."""
+    """Return the run record for ``uns``: settings, history and phases."""
     options, recipe, model = request.options, request.recipe, run.model
-    epochs = model.history["loss"].index  # a loss that begins in a later phase is NaN before it
+    epochs = model.history["loss"].index  # a loss of a later phase is NaN before
     history = {name: curve[name].reindex(epochs).to_numpy(dtype=float) for name, curve in model.history.items()}
     settings: dict[str, Any] = {"method": request.model_cls.__name__, "recipe": options["recipe"]}
     for field in request.obs_fields:
@@ -105,5 +106,5 @@ def record_of(request: Request, run: Run, n_genes: int) -> dict[str, Any]:
 
 
 def recorded_seed(rng: int | np.random.Generator) -> int | None:
-    """Return the seed, for ``uns``; None for a generator."""
+    """Return the seed for ``uns``; None for a generator."""
     return None if isinstance(rng, np.random.Generator) else int(rng)

@@ -1,7 +1,8 @@
-"""The walk of a call through the package: the only place that knows the order of the steps."""
+"""The walk of a call through the package. No other module knows the order of the steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from scx._workflow.write import write
 
 @dataclass(frozen=True)
 class Result:
-    """What a call has found: the input of step 6."""
+    """Results of a call: the input of step 6."""
 
     partition: Partition
     record: Mapping[str, Any]
@@ -38,9 +39,9 @@ class Result:
 def fit_and_annotate(
     method: Method, adata: AnnData, n_clusters: int | None, options: FitOptions, **field_arguments: Any
 ) -> AnnData | None:
-    """Check, prepare, train, embed, cluster, write: the walk of a method.
+    """Walk of a method: check, prepare, train, embed, cluster, write.
 
-    `field_arguments` are the arguments for the fields of ``obs`` that the method reads.
+    `field_arguments` are the arguments that say which fields of ``obs`` the method reads.
     """
     # 1. check
     request = check_fit(method, adata, n_clusters, options, field_arguments)
@@ -63,7 +64,7 @@ def fit_and_annotate(
 
 
 def working_data(request: Request) -> WorkingData:
-    """Return the AnnData that models are trained on, with the fields of ``obs`` that they read."""
+    """Return the AnnData to train models on, with the fields of ``obs`` that they read."""
     data = prepare(
         request.counts,
         request.target.adata,
@@ -89,7 +90,7 @@ def cluster_and_annotate(
     rng: int | np.random.Generator,
     copy: bool,
 ) -> AnnData | None:
-    """Check, cluster, write: the walk of :func:`scx.tl.cluster`, whose arguments these are."""
+    """Walk of :func:`scx.tl.cluster`, with the same arguments: check, cluster, write."""
     target = check_target(adata, key_added, copy=copy, confidence=True)
     _checks.check_n_clusters(n_clusters, adata.n_obs)
     resolution = check_algorithm("method", method, n_clusters, resolution)
@@ -112,7 +113,7 @@ def agree_and_annotate(
     rng: int | np.random.Generator,
     copy: bool,
 ) -> AnnData | None:
-    """Check, find the consensus, write: the walk of :func:`scx.tl.consensus`, whose arguments these are."""
+    """Walk of :func:`scx.tl.consensus`, with the same arguments: check, combine, write."""
     target = check_target(adata, key_added, copy=copy, agreement=True)
     _checks.check_n_clusters(n_clusters, adata.n_obs)
     _checks.check_rng(rng)
@@ -126,8 +127,8 @@ def agree_and_annotate(
     return written if copy else None
 
 
-def write_result(target: Target, result: Result, start: Any) -> AnnData:
-    """Write to the user's AnnData, or to a copy in memory; return the one written to."""
+def write_result(target: Target, result: Result, start: datetime) -> AnnData:
+    """Write to the user's AnnData or to a copy in memory, and return it."""
     adata = target.adata
     if target.copy:
         adata = adata.to_memory() if adata.isbacked else adata.copy()
@@ -143,20 +144,22 @@ def write_result(target: Target, result: Result, start: Any) -> AnnData:
     return adata
 
 
-def log_finished(start: Any, keys: Keys, result: Result) -> None:
+def log_finished(start: datetime, keys: Keys, result: Result) -> None:
     """Log what was added, as scanpy does."""
     partition = result.partition
     added = [f"{keys.clusters!r}, {partition.n_clusters} clusters (adata.obs)"]
     if partition.confidence is not None:
         added.append(f"{keys.confidence!r}, confidence of each cell's cluster (adata.obs)")
     if partition.prediction is not None:
-        added.append(f"{keys.prediction!r}, known type that each cell is most likely of (adata.obs)")
+        added.append(f"{keys.prediction!r}, most likely known type of each cell (adata.obs)")
         added.append(f"{keys.proba!r}, probability of each known type (adata.obsm)")
     if partition.agreement is not None:
         added.append(f"{keys.agreement!r}, agreement of the clusterings on each cell (adata.obs)")
     if result.embedding is not None:
         added.append(f"{keys.embedding!r}, embedding (adata.obsm)")
     if result.snapshots:
-        added.append(f"{keys.snapshot_embeddings!r}, {keys.snapshot_clusters!r}, the same after epochs (adata.obsm)")
+        added.append(
+            f"{keys.snapshot_embeddings!r}, {keys.snapshot_clusters!r}, embedding and clusters after epochs (adata.obsm)"
+        )
     added.append(f"{keys.uns!r}, run record (adata.uns)")
     logg.info("    finished", time=start, deep="\n    ".join(["added", *added]))

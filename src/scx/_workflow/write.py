@@ -1,7 +1,7 @@
-"""The only place that writes to the user's AnnData, after everything else succeeded."""
+"""Step 6: write results to the user's AnnData, after all other steps succeeded."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,10 @@ def write(
     embedding: NDArray[np.float32] | None = None,
     snapshots: Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None,
 ) -> None:
-    """Write clusters, what else is known of the cells, and the record of the run; stale fields of an earlier run are deleted.
+    """Write clusters, other results for each cell, and the record of the run. Delete stale fields.
 
-    Stale are those that the earlier record lists as written and this run does not write, but for the embedding.
+    A field is stale if the record of the earlier run lists it and this run does not write it. An
+    earlier embedding is never stale.
 
     Parameters
     ----------
@@ -32,19 +33,20 @@ def write(
         Changed in place.
     keys
         Names to write under.
-    clustering
+    partition
         Clusters of the cells.
     record
-        What ``uns`` shall hold, beside what the clustering tells and the version; entries that are None are left out.
+        Entries for ``uns``, in addition to those of the partition and the version. Entries that are
+        None are left out.
     embedding
-        Shape (n_cells, n_latent); None where there is none to write.
+        Shape (n_cells, n_latent); None for none.
     snapshots
-        Embedding, shape (n_cells, n_latent), and cluster of each cell, shape (n_cells,), after epochs of training; None where
-        none were taken.
+        Embedding, shape (n_cells, n_latent), and cluster of each cell, shape (n_cells,), by epoch;
+        None for none.
     """
     names = partition.names or [str(label) for label in range(partition.n_clusters)]
     fields: dict[Field, Any] = {("obs", keys.clusters): _categorical(partition.labels, names)}
-    about = dict(partition.info)
+    info = dict(partition.info)
     if partition.confidence is not None:
         fields["obs", keys.confidence] = partition.confidence
     if partition.agreement is not None:
@@ -52,30 +54,28 @@ def write(
     if (prediction := partition.prediction) is not None:
         fields["obs", keys.prediction] = _categorical(prediction.proba.argmax(axis=1), prediction.types)
         fields["obsm", keys.proba] = prediction.proba
-        about |= {"types": prediction.types, **prediction.info}
+        info |= {"types": prediction.types, **prediction.info}
     if embedding is not None:
         fields["obsm", keys.embedding] = embedding
     if snapshots:
         embeddings, labels = zip(*snapshots.values(), strict=True)
         fields["obsm", keys.snapshot_embeddings] = np.stack(embeddings, axis=1)
         fields["obsm", keys.snapshot_clusters] = np.stack(labels, axis=1).astype(np.int32)
-        about["snapshots"] = list(snapshots)
+        info["snapshots"] = list(snapshots)
     earlier = {field for field in keys.recorded(adata.uns) if field[1] in getattr(adata, field[0])}
-    # An embedding is worth keeping where only its clusters are found anew.
+    # An embedding is kept when a later call only clusters it again.
     kept = earlier & {("obsm", keys.embedding)}
     stale = earlier - kept - fields.keys()
-    listed = {
-        where: [name for at, name in (*fields, *(kept - fields.keys())) if at == where] for where in ("obs", "obsm")
-    }
-    about["fields"] = {where: written for where, written in listed.items() if written}
-    fields["uns", keys.uns] = plain({**record, **about, "scx_version": __version__})
-    _set(adata, fields, stale - {("uns", keys.uns)})
+    present = (*fields, *(kept - fields.keys()))
+    names_by_place = {place: [name for where, name in present if where == place] for place in ("obs", "obsm")}
+    info["fields"] = {place: written for place, written in names_by_place.items() if written}
+    fields["uns", keys.uns] = plain({**record, **info, "scx_version": __version__})
+    _set_fields(adata, fields, stale - {("uns", keys.uns)})
 
 
-def _set(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[Field]) -> None:
-    """Set fields and delete stale ones: all of it, or nothing if any of it fails."""
-    assert isinstance(adata.obs, pd.DataFrame)
-    obs, obsm, uns = adata.obs.copy(deep=False), dict(adata.obsm), dict(adata.uns)
+def _set_fields(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[Field]) -> None:
+    """Set fields and delete stale ones. If anything fails, undo all of it."""
+    obs, obsm, uns = cast("pd.DataFrame", adata.obs).copy(deep=False), dict(adata.obsm), dict(adata.uns)
     try:
         for (where, name), values in fields.items():
             getattr(adata, where)[name] = values
@@ -93,9 +93,9 @@ def _categorical(codes: NDArray[np.integer], names: Sequence[str]) -> "pd.Catego
 
 
 def plain(value: Any) -> Any:
-    """Turn nested settings into what h5ad and zarr store: dicts of numbers, text, and arrays of these; no None.
+    """Convert nested settings to what h5ad and zarr can store: dicts of numbers, text and arrays.
 
-    Other objects, such as callbacks, become their text.
+    Entries that are None are left out. Other objects, such as callbacks, become text.
     """
     if isinstance(value, Mapping):
         return {_text(name).replace("/", "|"): plain(entry) for name, entry in value.items() if entry is not None}
@@ -114,5 +114,5 @@ def plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Return text that can be stored: no half of a surrogate pair, no NUL."""
+    """Return the text of a value; lone surrogates and NUL, which cannot be stored, are escaped."""
     return str(value).encode(errors="backslashreplace").decode().replace("\0", "\\0")
