@@ -85,7 +85,7 @@ def test_counts_of_real_data_are_told(real_data, name):
 
 def test_message_says_what_they_look_like(method, pbmc):
     sc.pp.normalize_total(pbmc)
-    with pytest.raises(ValueError, match=r"`adata.X` looks normalised \(.*one total\); raw counts are needed"):
+    with pytest.raises(ValueError, match=r"`adata.X` looks normalised \(.*the same total\); raw counts are needed"):
         method.function(pbmc)
 
 
@@ -110,7 +110,7 @@ def test_mudata_is_told_to_pass_a_modality(method, pbmc):
         mod = {"rna": pbmc, "prot": pbmc}  # noqa: RUF012
 
     with pytest.raises(
-        TypeError, match=r'got a MuData.*`mdata\["rna"\]`; there are mdata\[\'rna\'\], mdata\[\'prot\'\]'
+        TypeError, match=r'got a MuData.*`mdata\["rna"\]`; it has mdata\[\'rna\'\], mdata\[\'prot\'\]'
     ):
         method.function(MuData())
     with pytest.raises(TypeError, match="got a MuData"):

@@ -119,6 +119,7 @@ def _highly_variable(
 
     logged = AnnData(log_normalized(counts, size_factors), uns={"log1p": {}})
     genes = sc.pp.highly_variable_genes(logged, n_top_genes=n_top_genes, inplace=False)
+    assert genes is not None  # as with inplace=False
     dispersion = genes["dispersions_norm"].to_numpy()
     mask = np.zeros(len(dispersion), dtype=bool)
     mask[np.argsort(np.where(np.isnan(dispersion), np.inf, -dispersion), kind="stable")[:n_top_genes]] = True
