@@ -109,9 +109,7 @@ def test_mudata_is_told_to_pass_a_modality(method, pbmc):
     class MuData:
         mod = {"rna": pbmc, "prot": pbmc}  # noqa: RUF012
 
-    with pytest.raises(
-        TypeError, match=r'got a MuData.*`mdata\["rna"\]`; it has mdata\[\'rna\'\], mdata\[\'prot\'\]'
-    ):
+    with pytest.raises(TypeError, match=r'got a MuData.*`mdata\["rna"\]`; it has mdata\[\'rna\'\], mdata\[\'prot\'\]'):
         method.function(MuData())
     with pytest.raises(TypeError, match="got a MuData"):
         scx.tl.cluster(MuData(), use_rep="X_pca")
