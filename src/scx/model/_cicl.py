@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
@@ -174,7 +174,7 @@ class Recluster(Callback):
         self.embed = embed
         self.n_obs = n_obs
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run KMeans on the embedding of all cells, or of a new random sample in each epoch."""
         rows = torch.randperm(self.n_obs)[:MAX_CELLS].sort().values.numpy()
         module = pl_module.module

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-import lightning.pytorch as pl
 import numpy as np
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from scvi import settings
@@ -32,7 +32,7 @@ def shuffled(source: CellSource, batch_size: int, *, drop_last: bool) -> BatchSa
     return BatchSampler(RandomSampler(source), batch_size, drop_last)
 
 
-class TrainingData(pl.LightningDataModule):
+class TrainingData(LightningDataModule):
     """All cells as training data.
 
     Parameters
@@ -66,9 +66,7 @@ class RowTargets(Callback):
     def __init__(self, target: Tensor | None = None) -> None:
         self.target = target
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """Set the target of the batch."""
         if self.target is not None:
             batch.target = self.target[batch.rows.to(self.target.device)].to(batch.rows.device)

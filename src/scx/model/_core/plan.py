@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from .module import DeepClusteringModule
@@ -16,7 +16,7 @@ from .source import Batch
 from .trainer import Diverged, are_finite
 
 
-class EpochPlan(pl.LightningModule):
+class EpochPlan(LightningModule):
     """Adam, and one log per epoch.
 
     The plan returns the loss and keeps detached running sums. scvi-tools' own plan spends more time

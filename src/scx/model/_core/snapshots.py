@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Collection
 
-import lightning.pytorch as pl
 import numpy as np
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
@@ -24,11 +24,11 @@ class Snapshots(Callback):
         self.epochs = {int(epoch) for epoch in epochs}
         self.embeddings: dict[int, NDArray[np.float32]] = {}
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Embed the cells before the first step."""
         self._take(0)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Embed the cells after an epoch."""
         self._take(trainer.current_epoch + 1)
 

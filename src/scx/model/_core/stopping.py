@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from scvi.train import LoudEarlyStopping
@@ -46,7 +46,7 @@ class Instability(Callback):
         # A generator of its own, so that watching a run does not change it.
         self._rows = np.sort(np.random.default_rng(0).choice(n_obs, min(N_CELLS, n_obs), replace=False))
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the neighbours before the first step; let early stopping wait for the last phase."""
         phase_starts = cast("EpochPlan", pl_module).phase_starts()
         n_epochs_before = max([0, *(first - 1 for first in phase_starts.values())])
@@ -55,7 +55,7 @@ class Instability(Callback):
                 stopping.warmup_epochs = max(stopping.warmup_epochs, n_epochs_before)
         self._neighbors = self._find_neighbors()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the neighbours of each cell with those before the epoch."""
         before, self._neighbors = self._neighbors, self._find_neighbors()
         kept = (before[:, :, None] == self._neighbors[:, None, :]).any(dim=2)

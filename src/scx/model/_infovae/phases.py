@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
@@ -47,7 +47,7 @@ class ClusteringPhase(RowTargets):
         super().__init__()
         self.embed = embed
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the first centres when the phase begins, and reset the momenta of the optimiser."""
         assert isinstance(pl_module, TwoPhasePlan)
         if trainer.current_epoch == pl_module.clustering_epoch:
@@ -62,7 +62,7 @@ class ClusteringPhase(RowTargets):
             optimizer.state.clear()
             self._renew_target(module, embedding)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Renew the target after each `refresh_interval` epochs."""
         assert isinstance(pl_module, TwoPhasePlan)
         n_trained = trainer.current_epoch + 1 - pl_module.clustering_epoch
