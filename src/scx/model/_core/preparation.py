@@ -43,9 +43,9 @@ class Preparation:
         check_layer(adata, self.layer)
         columns = gene_columns(adata.var_names, self.genes)
         key, names = self.size_factor_key, self.size_factor_genes
-        given = summed = None
+        from_column = summed = None
         if key is not None and (key in adata.obs or names is None):
-            given = size_factors(adata, key)
+            from_column = size_factors(adata, key)
         elif names is not None:
             summed = np.asarray(adata.var_names.isin(names))
             n_missing = len(names) - len(adata.var_names.intersection(pd.Index(names)))
@@ -61,7 +61,7 @@ class Preparation:
             adata,
             columns,
             layer=self.layer,
-            size_factors=given,
+            size_factors=from_column,
             size_factor_columns=summed,
             are_counts=are_counts,
         )
