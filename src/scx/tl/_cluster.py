@@ -73,7 +73,7 @@ def cluster(
         the means of all clusters:
         :math:`(1 + d_{i l_i}^2 / s^2)^{-2} / \sum_c (1 + d_{ic}^2 / s^2)^{-2}`. Here :math:`d_{ic}`
         is the distance of the cell to the mean of cluster c, and s is half the root mean square
-        distance of the cells from the overall mean. It is the same for every algorithm.
+        distance of the cells from the overall mean. All algorithms use this formula.
     ``adata.uns[key_added]`` : dict
         ``params``, ``cluster`` (the algorithm), ``n_cells_fitted`` (number of cells it was fitted
         on), ``fields`` (what was written), ``scx_version``, and ``n_clusters``: the number
