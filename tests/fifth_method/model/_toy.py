@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scvi.module.base import auto_move_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scx._compat import auto_move_data
 from scx._config import Width
 
 from ._core.model import DeepClusteringModel
@@ -48,7 +48,8 @@ class ToyModule(DeepClusteringModule):
     @auto_move_data
     def embed(self, batch: Batch) -> Tensor:
         """Return the output of the encoder, shape (n, n_latent)."""
-        return self.encoder(self.normalized(batch))
+        embedding: Tensor = self.encoder(self.normalized(batch))
+        return embedding
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the mean squared error of the reconstructed z-scores."""
