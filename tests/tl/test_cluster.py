@@ -2,21 +2,11 @@
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import scx
 from scx._rng import spawn_seeds
-
-
-@pytest.fixture
-def embedded(pbmc):
-    rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(3), 100)
-    pbmc.obsm["X_rep"] = (rng.normal(size=(300, 6)) + 8 * np.eye(6)[groups]).astype(np.float32)
-    pbmc.obs["groups"] = groups.astype(str)
-    return pbmc
 
 
 def test_writes_clusters_confidence_and_the_record(embedded):
@@ -64,21 +54,6 @@ def test_needs_no_expression():
     assert adata.obs["cluster"].nunique() == 4
 
 
-def test_consensus_writes_clusters_and_agreement(embedded):
-    rng = np.random.default_rng(0)
-    for i in range(5):
-        values = embedded.obs["groups"].to_numpy().copy()
-        values[rng.random(300) < 0.2] = "2"
-        embedded.obs[f"run{i}"] = pd.Categorical(values)
-    before = embedded.copy()
-    copied = scx.tl.consensus(embedded, [f"run{i}" for i in range(5)], copy=True)
-    assert set(embedded.obs) == set(before.obs)
-    assert set(copied.obs) - set(before.obs) == {"consensus", "consensus_agreement"}
-    assert adjusted_rand_score(copied.obs["consensus"], copied.obs["groups"]) > 0.9
-    assert copied.uns["consensus"]["agreement"].shape == (5,)
-    assert copied.uns["consensus"]["params"]["keys"].tolist() == [f"run{i}" for i in range(5)]
-
-
 @pytest.mark.parametrize(
     ("kwargs", "error", "match"),
     [
@@ -100,20 +75,6 @@ def test_embedding_that_is_not_finite(embedded):
     embedded.obsm["X_rep"][3, 1] = np.nan
     with pytest.raises(ValueError, match=r"`adata.obsm\['X_rep'\]` holds 1 values that are NaN"):
         scx.tl.cluster(embedded, 3, use_rep="X_rep")
-
-
-@pytest.mark.parametrize(
-    ("keys", "match"),
-    [
-        (["groups"], "at least two"),
-        (["groups", "x"], "Unknown `keys`: 'x'"),
-        (["groups", "gap"], "1 of 300 cells"),
-    ],
-)
-def test_consensus_of_bad_keys(embedded, keys, match):
-    embedded.obs["gap"] = embedded.obs["groups"].where(np.arange(300) > 0)
-    with pytest.raises(ValueError, match=match):
-        scx.tl.consensus(embedded, keys)
 
 
 @pytest.mark.parametrize("name", ["pollen", "cellbench_5lines"])

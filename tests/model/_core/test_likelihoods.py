@@ -6,62 +6,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scvi.distributions import ZeroInflatedNegativeBinomial
 
+from likelihoods import count_model, log_prob
 from scx.model._core import losses as _losses
-from scx.model._core.zinb import SparseZINB
-
-
-def count_model(seed: int, n: int, n_genes: int, log_range: float, *, per_gene: bool) -> list[torch.Tensor]:
-    """Counts with many zeros and parameters over ten to the ± `log_range`, in float64."""
-    rng = np.random.default_rng(seed)
-    x = rng.poisson(10 ** rng.uniform(-2, 4, (n, n_genes))) * (rng.random((n, n_genes)) < 0.3)
-    mean = 10 ** rng.uniform(-log_range, log_range, (n, n_genes))
-    dispersion = 10 ** rng.uniform(-log_range, log_range, n_genes if per_gene else (n, n_genes))
-    logits = rng.uniform(-50, 50, (n, n_genes))
-    return [torch.tensor(values, dtype=torch.float64) for values in (x, mean, dispersion, logits)]
-
-
-def log_prob(law, x, mean, dispersion, logits):
-    return law(mu=mean, theta=dispersion, zi_logits=logits).log_prob(x)
-
-
-@given(seed=st.integers(0, 2**31), log_range=st.floats(0, 3), per_gene=st.booleans())
-@settings(deadline=None)
-def test_zinb_is_that_of_scvi_in_value_and_gradient(seed, log_range, per_gene):
-    x, *parameters = count_model(seed, 5, 7, log_range, per_gene=per_gene)
-    ours, theirs = ([p.clone().requires_grad_() for p in parameters] for _ in range(2))
-    value = log_prob(SparseZINB, x, *ours)
-    reference = log_prob(ZeroInflatedNegativeBinomial, x, *theirs)
-    # as near as the 1e-8 that both add, at slightly different places, lets them be
-    torch.testing.assert_close(value, reference, rtol=1e-5, atol=1e-5)
-    value.sum().backward()
-    reference.sum().backward()
-    for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-5)
-
-
-@given(seed=st.integers(0, 2**31))
-@settings(deadline=None)
-def test_zinb_in_single_precision_is_near_that_in_double(seed):
-    arguments = count_model(seed, 5, 7, 3, per_gene=False)
-    value = log_prob(SparseZINB, *(values.float() for values in arguments)).sum(dim=1)
-    np.testing.assert_allclose(value, log_prob(SparseZINB, *arguments).sum(dim=1), rtol=1e-3)
-
-
-def test_zinb_is_scipys_without_dropout():
-    x, mean, dispersion, _ = count_model(0, 6, 50, 1, per_gene=False)
-    value = log_prob(SparseZINB, x, mean, dispersion, torch.full_like(x, -200.0))
-    p = dispersion / (dispersion + mean)
-    np.testing.assert_allclose(value, stats.nbinom.logpmf(x, dispersion, p), rtol=1e-6, atol=1e-9)
-
-
-def test_zinb_gradient_is_finite_at_the_edges():
-    edges = torch.tensor([0.0, 1.0, 1e6]), torch.tensor([0.0, 1e-8, 1e6]), torch.tensor([1e-8, 1.0, 1e6])
-    x, mean, dispersion, logits = torch.cartesian_prod(*edges, torch.tensor([-100.0, 0.0, 100.0])).T[:, None, :]
-    parameters = [values.clone().requires_grad_() for values in (mean, dispersion, logits)]
-    value = log_prob(SparseZINB, x, *parameters)
-    value.sum().backward()
-    assert value.isfinite().all()
-    assert all(parameter.grad.isfinite().all() for parameter in parameters)
 
 
 def test_decoded_likelihood_is_that_of_the_distribution():
