@@ -9,6 +9,7 @@ from scipy import sparse
 import scx
 from conftest import CASES, field_arguments
 from robustness.identical import assert_identical, frozen
+from scx._rng import global_seed
 
 N_CELLS = 120
 
@@ -22,8 +23,9 @@ def fitted(request, _pbmc, tmp_path_factory):
     cls = request.param.model_cls
     training = counts.copy()
     cls.setup_anndata(training, size_factor_key="depth", **field_arguments(request.param.method))
-    model = cls(training)
-    model.train(1, batch_size=60, enable_progress_bar=False)
+    with global_seed(0):
+        model = cls(training)
+        model.train(1, batch_size=60, enable_progress_bar=False)
     folder = tmp_path_factory.mktemp("model") / "model"
     model.save(folder)
     return model, folder, counts
