@@ -33,9 +33,9 @@ def test_nullable_scores():
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"method": [[1]] * 24}, "`method_key='method'`.*no categories"),
-        ({"dataset": [{}] * 24}, "`dataset_key='dataset'`.*no categories"),
-        ({"method": [(1, 2)] * 24}, "`method_key='method'`.*no categories"),
+        ({"method": [[1]] * 24}, "`method_key='method'`.*cannot be categories"),
+        ({"dataset": [{}] * 24}, "`dataset_key='dataset'`.*cannot be categories"),
+        ({"method": [(1, 2)] * 24}, "`method_key='method'`.*cannot be categories"),
         ({"method": np.nan}, "No row of `results` has a score, a `method_key='method'`"),
         ({"dataset": pd.NA}, "No row of `results` has a score, a `method_key='method'` and a `dataset_key='dataset'`"),
         ({"ARI": 1j}, "`score='ARI'`.*finite numbers, got complex"),

@@ -78,7 +78,7 @@ def test_labels_that_are_tuples(adata, name):
         "confusion": lambda: scx.pl.confusion(adata, "odd", "mine"),
         "flow": lambda: scx.pl.flow(adata, "odd", "mine"),
     }
-    with pytest.raises(ValueError, match=r"='odd'`.*no categories. Turn them into strings"):
+    with pytest.raises(ValueError, match=r"='odd'`.*cannot be categories. Turn them into strings"):
         calls[name]()
 
 

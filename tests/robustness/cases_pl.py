@@ -233,7 +233,7 @@ def colors(panel: int) -> Callable[[Outcome], Any]:
 ODD_COLOR: list[Case] = [
     accepts("mixed", colors(0), adata=Made(with_odd_labels)),
     accepts("dates", colors(0), adata=Made(with_odd_labels)),
-    refuses("tuples", "no categories", adata=Made(with_odd_labels)),
+    refuses("tuples", "cannot be categories", adata=Made(with_odd_labels)),
 ]
 
 
@@ -505,13 +505,13 @@ TARGETS: list[Target] = [
                 accepts("name", title("ARI"), results=Made(lambda: table().rename(columns={"method": "name"}))),
                 refuses("nothing", "'method'"),
                 refuses("dataset", "different columns"),
-                refuses("method", "no categories", results=Made(lambda: table().assign(method=[[1]] * 8))),
+                refuses("method", "cannot be categories", results=Made(lambda: table().assign(method=[[1]] * 8))),
                 refuses("method", "No row", results=Made(lambda: table().assign(method=np.nan))),
             ],
             "dataset_key": [
                 accepts("name", title("ARI"), results=Made(lambda: table().rename(columns={"dataset": "name"}))),
                 refuses("nothing", "'dataset'"),
-                refuses("dataset", "no categories", results=Made(lambda: table().assign(dataset=[(1, 2)] * 8))),
+                refuses("dataset", "cannot be categories", results=Made(lambda: table().assign(dataset=[(1, 2)] * 8))),
             ],
             "higher_is_better": [
                 accepts(False, lambda done: axes(done)[0].get_yticklabels()[0].get_text() == "b"),
