@@ -113,7 +113,7 @@ def test_an_error_in_writing_a_field_leaves_the_data_as_they_were(method, cells,
         raise Fault
 
     with monkeypatch.context() as patch:
-        patch.setattr(_write, "_set", record)
+        patch.setattr(_write, "_set_fields", record)
         with pytest.raises(Fault):
             run(method, cells, max_epochs=1)
     assert_identical(cells, before)
@@ -137,14 +137,14 @@ def test_an_error_in_writing_a_field_leaves_the_data_as_they_were(method, cells,
 
     for position in range(len(fields) + 1):
         with pytest.raises(error):
-            _write._set(cells, Bad(fields, position), stale)
+            _write._set_fields(cells, Bad(fields, position), stale)
         assert_identical(cells, before)
     with monkeypatch.context() as patch:
         patch.setattr(AxisArrays, "__delitem__", fail)
         with pytest.raises(Fault):
-            _write._set(cells, fields, stale)
+            _write._set_fields(cells, fields, stale)
     assert_identical(cells, before)
-    _write._set(cells, fields, stale)
+    _write._set_fields(cells, fields, stale)
     assert_identical(cells, before, ignore=Keys(method.name).everything)
     assert not stale & {("obsm", name) for name in cells.obsm}
 
@@ -153,7 +153,7 @@ def test_a_field_that_the_data_refuse_leaves_them_as_they_were(cells):
     before = frozen(cells)
     fields = {("obs", "new"): np.zeros(cells.n_obs), ("obsm", "X_new"): np.zeros((cells.n_obs + 1, 2))}
     with pytest.raises(ValueError, match=r"shape|length"):
-        _write._set(cells, fields, {("obs", "bulk_labels")})
+        _write._set_fields(cells, fields, {("obs", "bulk_labels")})
     assert_identical(cells, before)
 
 
