@@ -253,7 +253,7 @@ LAYOUT: list[Case] = [
     accepts("X_flat", lambda done: "FLAT 1" in [ax.get_xlabel() for ax in axes(done)]),
     accepts("flat", lambda done: "FLAT 1" in [ax.get_xlabel() for ax in axes(done)]),
     accepts("X_new", lambda done: done.arguments["adata"].obsm["X_new"].shape == (N_OBS, 2)),
-    refuses("X_line", "one-dimensional"),
+    refuses("X_line", "one dimension"),
     refuses("X_holes", "NaN or infinite"),
     refuses("a/b", "no name"),
 ]
@@ -457,7 +457,9 @@ TARGETS: list[Target] = [
                 accepts(
                     KEY, lambda done: len(points(done)) == N_OBS, adata=Made(without_some_clusters), label="no clusters"
                 ),
-                refuses(KEY, "one-dimensional", adata=Made(lambda: with_snapshots([], (N_OBS, 0, 2))), label="no epoch"),
+                refuses(
+                    KEY, "one-dimensional", adata=Made(lambda: with_snapshots([], (N_OBS, 0, 2))), label="no epoch"
+                ),
                 refuses(
                     KEY, "3 epochs", adata=Made(lambda: with_snapshots([0, 1, 2], (N_OBS, 3, 2))), label="clusters"
                 ),
