@@ -87,7 +87,7 @@ def _find_transformation(counts: sparse.csr_matrix, fractional: float) -> str | 
     if _is_normalised(sample, TOTALS_TOLERANCE):
         return f"normalised ({fractional:.0%} of its values are fractions, and cells are scaled to the same total)"
     for name, inverse in INVERSES.items():
-        if "log" in name and sample.data.max() > MAX_LOG_VALUE:
+        if inverse is not np.square and sample.data.max() > MAX_LOG_VALUE:  # no logarithm is larger
             continue
         restored = sample.copy()
         restored.data = inverse(sample.data)
