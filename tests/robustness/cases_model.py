@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 import scx
+from conftest import field_arguments
 from robustness.data import N_OBS, N_VARS, small
 from robustness.table import ODD, Case, Made, Outcome, Target, accepts, refuses
 from scx._config import options_of
+from scx._methods import METHODS
 from scx._rng import global_seed
 
 LONG = ("10**12", "10**30")  # would run that long
@@ -25,7 +27,8 @@ def registered(cls: type, **kwargs: Any) -> Any:
 
 
 def setup(cls: type) -> dict[str, Any]:
-    return {"labels_key": "some_labels"} if cls is scx.model.SemiAAE else {}
+    (method,) = (method for method in METHODS.values() if method.model == cls.__name__)
+    return field_arguments(method)
 
 
 def untrained(cls: type, **kwargs: Any) -> Any:
