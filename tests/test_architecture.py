@@ -61,6 +61,7 @@ def test_no_file_is_long():
     assert not long
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("namespace", ["scx", "scx.tl", "scx.pl", "scx.metrics", "scx.datasets", "scx.model"])
 def test_namespaces_do_not_import_torch(namespace):
     code = f"import {namespace}, sys; print([name for name in ('torch', 'scvi') if name in sys.modules])"

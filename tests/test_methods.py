@@ -44,6 +44,7 @@ def test_namespaces():
             namespace.nothing  # noqa: B018
 
 
+@pytest.mark.slow
 def test_signatures_and_help_need_neither_torch_nor_scvi():
     script = (
         "import inspect, sys, scx.tl, scx.model, scx._methods\n"

@@ -110,6 +110,7 @@ def trained():
     return {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", scx.pl.__all__)
 @pytest.mark.usefixtures("no_umap")
 def test_example_of_the_docstring_runs(name, trained, monkeypatch):
