@@ -1,7 +1,6 @@
 """Checks of a user's AnnData. They fail before training and writing, and say what to do next."""
 
 import difflib
-import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scx._checks import check_key
+from scx._checks import check_key, warn
 
 MIN_CELLS = 10
 """Least number of cells to train a network on."""
@@ -102,11 +101,9 @@ def check_unlabeled(column: pd.Series, labels_key: str, unlabeled_category: str)
     """
     labels = parse_labels(column, unlabeled_category)
     if not len(labels.categories):
-        warnings.warn(
+        warn(
             f"No cell has a label in `adata.obs[{labels_key!r}]`: all are empty, missing or {unlabeled_category!r}. "
             "Training continues without labels.",
-            UserWarning,
-            stacklevel=2,
         )
     entries = parse_labels(column, "")
     is_used = len(entries.categories) > len(labels.categories)
@@ -121,11 +118,9 @@ def check_unlabeled(column: pd.Series, labels_key: str, unlabeled_category: str)
         )
         raise ValueError(msg)
     if unlabeled_category != UNLABELED or not pd.isna(labels).any():
-        warnings.warn(
+        warn(
             f"`unlabeled_category={unlabeled_category!r}` matches no cell in `adata.obs[{labels_key!r}]`. Cells with an empty or "
             "missing entry are unlabelled; all others have a label.",
-            UserWarning,
-            stacklevel=2,
         )
 
 

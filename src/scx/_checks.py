@@ -1,6 +1,7 @@
 """Checks of arguments. They fail before training and writing, and say what to do next."""
 
 import reprlib
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -9,6 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+PACKAGE = str(Path(__file__).parent)
+"""Folder of the package."""
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user's code that called the package."""
+    warnings.warn(message, UserWarning, skip_file_prefixes=(PACKAGE,))
 
 
 def short_repr(value: Any) -> str:

@@ -48,10 +48,8 @@ def run_algorithm(name: str, embedding: Points, n_clusters: int, seed: int) -> t
     number of cells that were fitted on.
     """
     n_cells = len(embedding)
-    if n_clusters in (
-        1,
-        n_cells,
-    ):  # nothing to find: a single cluster, for which any center will do, or one for each cell
+    if n_clusters in (1, n_cells):
+        # Nothing to find: a single cluster, for which any center will do, or one for each cell.
         return np.arange(n_cells) % n_clusters, NearestCenter(embedding[:n_clusters].copy()), n_cells
     fitted = _sample(name, n_cells, seed, n_clusters)
     with warnings.catch_warnings():
@@ -96,9 +94,8 @@ def _kmeans(embedding: Points, fitted: NDArray[np.int64], n_clusters: int, seed:
         # this start KMeans converges without it.
         start = kmeans.cluster_centers_
         kmeans = KMeans(n_clusters, init=start, n_init=1, max_iter=20, tol=0).fit(embedding)
-    filled, labels = np.unique(
-        kmeans.labels_, return_inverse=True
-    )  # with too few distinct cells, some clusters are empty
+    # With too few distinct cells, some clusters are empty.
+    filled, labels = np.unique(kmeans.labels_, return_inverse=True)
     return labels, NearestCenter(kmeans.cluster_centers_[filled])
 
 

@@ -1,17 +1,14 @@
 """Warnings: not the requested number of clusters, or clusters that separate nothing."""
 
-import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
+from scx._checks import warn
 from scx._clustering.types import Partition
 
 CHANCE = 1.05
 """Clusters separate nothing if the mean confidence is below this many times that of chance."""
-PACKAGE = str(Path(__file__).parents[1])
-"""Folder of the package: a warning names the line of the user's code that called it."""
 
 
 def check_partition(partition: Partition, requested: int | None) -> Partition:
@@ -26,7 +23,7 @@ def check_partition(partition: Partition, requested: int | None) -> Partition:
     if requested is not None:
         number["asked"] = int(requested)
         if n_found != requested:
-            _warn(f"There are {n_found} clusters, not the {requested} that `n_clusters` asks for ({number['reason']}).")
+            warn(f"There are {n_found} clusters, not the {requested} that `n_clusters` asks for ({number['reason']}).")
     if n_found == 1:
         _warn_nothing_separated("all cells are in one")
     elif (
@@ -39,11 +36,7 @@ def check_partition(partition: Partition, requested: int | None) -> Partition:
 
 
 def _warn_nothing_separated(why: str) -> None:
-    _warn(
+    warn(
         f"The clusters separate nothing: {why}. "
         "Look at the embedding, and at the history of the training if there was one, before you use them."
     )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, skip_file_prefixes=(PACKAGE,))

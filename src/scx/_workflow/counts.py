@@ -1,6 +1,5 @@
 """Check that a matrix holds raw counts, not transformed or normalised values."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scx._anndata import layer_names, matrix_name
+from scx._checks import warn
 
 type Values = NDArray[np.floating]
 """Entries of a matrix."""
@@ -64,11 +64,9 @@ def check_counts(counts: sparse.csr_matrix, adata: AnnData, layer: str | None) -
         msg = f"{empty} of {counts.shape[0]} cells have no counts in {source}. Remove them with `{call}`."
         raise ValueError(msg)
     if fractional:
-        warnings.warn(
+        warn(
             f"{source} holds fractional values ({fractional:.0%} of the non-zero ones). They are used as counts: "
             "check that they are neither normalised nor log-transformed.",
-            UserWarning,
-            stacklevel=2,
         )
 
 

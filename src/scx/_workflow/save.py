@@ -1,9 +1,10 @@
 """Save the trained model, after the results are written."""
 
-import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+from scx._checks import warn
 
 if TYPE_CHECKING:
     from scx.model._core.model import DeepClusteringModel
@@ -30,4 +31,4 @@ def save(model: "DeepClusteringModel", folder: Path, record: dict[str, Any], cop
         )
         if not copy:
             raise OSError(msg) from error
-        warnings.warn(msg, UserWarning, stacklevel=5)
+        warn(msg)

@@ -1,6 +1,5 @@
 """From any AnnData to the input of a model: its genes by name, and size factors."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,6 +9,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scx._anndata import check_layer
+from scx._checks import warn
 
 from .source import CellSource
 
@@ -50,12 +50,10 @@ class Preparation:
             summed = np.asarray(adata.var_names.isin(names))
             n_missing = len(names) - len(adata.var_names.intersection(pd.Index(names)))
             if n_missing:
-                warnings.warn(
+                warn(
                     f"{n_missing} of the {len(names)} genes whose counts are the size factors of cells are not in "
                     "`adata.var_names`. Size factors are too small by the counts of these genes; pass an AnnData with "
                     "all genes of the training data.",
-                    UserWarning,
-                    stacklevel=4,
                 )
         return CellSource(
             adata,
