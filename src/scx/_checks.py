@@ -102,6 +102,24 @@ def check_several(name: str, values: Any) -> list[str]:
     return names
 
 
+def check_weights(weights: Any, names: Collection[str]) -> list[float]:
+    """Return one positive weight for each of the `names`, all different."""
+    if isinstance(weights, str | Mapping) or not isinstance(weights, Iterable):
+        msg = f"`weights` must list one number for each key, got {short_repr(weights)}."
+        raise TypeError(msg)
+    numbers = np.asarray(list(weights))
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf":
+        msg = f"`weights` must list one number for each key, got {short_repr(weights)}."
+        raise TypeError(msg)
+    if len(numbers) != len(names):
+        msg = f"`weights` must list one number for each key: there are {len(names)} different keys and {len(numbers)} weights."
+        raise ValueError(msg)
+    if not (np.isfinite(numbers) & (numbers > 0)).all():
+        msg = f"`weights` must be positive and finite, got {short_repr(weights)}. Leave out the keys that must not count."
+        raise ValueError(msg)
+    return [float(weight) for weight in numbers]
+
+
 def check_mask(name: str, mask: Any, names: pd.Index, noun: str) -> NDArray[np.bool_]:
     """Return a mask over genes or cells as an array; raise unless it is one.
 

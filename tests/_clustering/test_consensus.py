@@ -68,6 +68,16 @@ def test_starts_from_kmeans_on_the_indicator_of_all_cells(truth):
     assert inertia == pytest.approx(reference.inertia_, rel=0.02)
 
 
+def test_a_weight_counts_as_that_many_labellings(truth):
+    rng = np.random.default_rng(4)
+    good, bad, other = noisy(truth, 0.1, rng), noisy(truth, 0.6, rng), noisy(truth, 0.4, rng)
+    repeated = consensus([good, good, good, bad, other], 5, 0)
+    weighted = consensus([good, bad, other], 5, 0, [0.3, 0.1, 0.1])
+    assert np.array_equal(weighted.labels, repeated.labels)
+    assert np.allclose(weighted.agreement, repeated.agreement)
+    assert not np.array_equal(weighted.labels, consensus([good, bad, other], 5, 0).labels)
+
+
 def test_of_equal_labellings_is_that_labelling(truth):
     found = consensus([truth, (truth + 2) % 5], None, 0)
     assert adjusted_rand_score(truth, found.labels) == 1
@@ -123,9 +133,9 @@ def test_two_of_three_labellings_move_cells_and_one_of_two_does_not():
     """
     rows = np.array([[0, 0, 0], [1, 1, 1], [0, 1, 1]])
     n_cells = np.array([50, 50, 3])
-    assert _settle(np.array([0, 1, 0]), rows, n_cells).tolist() == [0, 1, 1]
+    assert _settle(np.array([0, 1, 0]), rows, n_cells, np.ones(3)).tolist() == [0, 1, 1]
     for begin in (0, 1):
-        assert _settle(np.array([0, 1, begin]), rows[:, :2], n_cells).tolist() == [0, 1, begin]
+        assert _settle(np.array([0, 1, begin]), rows[:, :2], n_cells, np.ones(2)).tolist() == [0, 1, begin]
 
 
 def run_of(truth, share, seed, **fields):

@@ -60,10 +60,13 @@ def consensus_of_runs(
 
 
 @exclusively
-def consensus(labellings: Sequence[Labels], n_clusters: int | None, seed: int) -> Partition:
+def consensus(
+    labellings: Sequence[Labels], n_clusters: int | None, seed: int, weights: Sequence[float] | None = None
+) -> Partition:
     r"""Cluster cells by how often labellings put them together, without a cells × cells matrix.
 
-    Let H be the cells × clusters indicator of all clusters of all R labellings. The
+    Let H be the cells × clusters indicator of all clusters of all R labellings, in which the
+    columns of labelling r are multiplied by :math:`\sqrt{w_r}`; the weights w have mean 1. The
     co-association of two cells is their entry of :math:`H H^T / R`, and the squared distance of
     their rows of H is :math:`2 R` times one minus the co-association. KMeans clusters the rows.
     It sees each distinct row once, weighted by its number of cells, so the cost hardly depends on
@@ -80,6 +83,8 @@ def consensus(labellings: Sequence[Labels], n_clusters: int | None, seed: int) -
         fewer distinct rows, or if the votes leave a cluster without cells.
     seed
         Seed of KMeans.
+    weights
+        Positive weight of each labelling; None for equal weights. Only their ratios matter.
 
     Returns
     -------
@@ -89,21 +94,25 @@ def consensus(labellings: Sequence[Labels], n_clusters: int | None, seed: int) -
     from sklearn.preprocessing import OneHotEncoder
 
     codes = [np.unique(labels, return_inverse=True)[1] for labels in labellings]
+    shares = np.ones(len(codes)) if weights is None else np.array(weights) / np.mean(weights)
     if n_clusters is None:
         number = fixed_n_clusters(int(np.median([labels.max() + 1 for labels in codes])), "median over the labellings")
     else:
         number = fixed_n_clusters(n_clusters)
     rows, row_of_cell, n_cells = np.unique(np.column_stack(codes), axis=0, return_inverse=True, return_counts=True)
     indicator = OneHotEncoder(sparse_output=False, dtype=np.float32).fit_transform(rows)
+    indicator *= np.sqrt(np.repeat(shares, [labels.max() + 1 for labels in codes])).astype(np.float32)
     kmeans = KMeans(min(number.chosen, len(rows)), n_init=N_STARTS, random_state=seed)
-    settled = _settle(kmeans.fit(indicator, sample_weight=n_cells).labels_, rows, n_cells)
+    settled = _settle(kmeans.fit(indicator, sample_weight=n_cells).labels_, rows, n_cells, shares)
     labels = ordered_by_size(settled[row_of_cell.ravel()])
     by_labelling = [agreement(labels, [labelling]).mean() for labelling in codes]
     info = {"n_clusters": number.info, "cluster": "consensus", "agreement": np.array(by_labelling, dtype=np.float64)}
-    return Partition(labels, agreement=agreement(labels, codes), info=info)
+    return Partition(labels, agreement=agreement(labels, codes, shares), info=info)
 
 
-def _settle(clusters: Labels, rows: NDArray[np.int64], n_cells: NDArray[np.int64]) -> Labels:
+def _settle(
+    clusters: Labels, rows: NDArray[np.int64], n_cells: NDArray[np.int64], weights: NDArray[np.float64]
+) -> Labels:
     """Move each distinct row to the cluster with most votes of the labellings, until no row moves.
 
     The clusters of a labelling are matched one to one with those of the consensus, so that they
@@ -118,6 +127,8 @@ def _settle(clusters: Labels, rows: NDArray[np.int64], n_cells: NDArray[np.int64
         Its cluster in each labelling, shape (n_rows, n_labellings).
     n_cells
         Number of cells with this row, shape (n_rows,).
+    weights
+        Weight of the vote of each labelling, with mean 1, shape (n_labellings,).
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -125,30 +136,33 @@ def _settle(clusters: Labels, rows: NDArray[np.int64], n_cells: NDArray[np.int64
     n_clusters = clusters.max() + 1
     for _ in range(MAX_ROUNDS):
         votes = np.zeros((len(rows), n_clusters))
-        votes[row_numbers, clusters] = 0.5
-        for labels in rows.T:
+        votes[row_numbers, clusters] = weights.min() / 2
+        for labels, weight in zip(rows.T, weights, strict=True):
             shared = np.zeros((labels.max() + 1, n_clusters))
             np.add.at(shared, (labels, clusters), n_cells)
             partner_of = shared.argmax(axis=1)
             matched, partners = linear_sum_assignment(shared, maximize=True)
             partner_of[matched] = partners
-            votes[row_numbers, partner_of[labels]] += 1
+            votes[row_numbers, partner_of[labels]] += weight
         before, clusters = clusters, votes.argmax(axis=1)
         if np.array_equal(before, clusters):
             break
     return clusters
 
 
-def agreement(labels: Labels, labellings: Sequence[Labels]) -> NDArray[np.float32]:
+def agreement(
+    labels: Labels, labellings: Sequence[Labels], weights: Sequence[float] | NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
     """Return how far labellings agree with the label of each cell, in [0, 1], shape (n_cells,).
 
     For one labelling, this is the share of the cells in the cluster of a cell that have the label
     of the cell: 1 if the whole cluster has this label, 1/3 if a third of it has. The result is the
-    mean over labellings. Clusters need no matching, and the number of clusters may differ between
+    mean over labellings, weighted if there are weights. Clusters need no matching, and the number of clusters may differ between
     labellings. All labels are integers from 0.
     """
     total = np.zeros(len(labels))
-    for codes in labellings:
+    shares = np.ones(len(labellings)) if weights is None else np.asarray(weights)
+    for codes, share in zip(labellings, shares, strict=True):
         joint = sparse.coo_array((np.ones(len(codes)), (codes, labels))).toarray()
-        total += (joint / joint.sum(axis=1, keepdims=True))[codes, labels]
-    return (total / len(labellings)).astype(np.float32)
+        total += share * (joint / joint.sum(axis=1, keepdims=True))[codes, labels]
+    return (total / shares.sum()).astype(np.float32)

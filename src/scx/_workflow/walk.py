@@ -109,6 +109,7 @@ def agree_and_annotate(
     keys: Sequence[str],
     n_clusters: int | None,
     *,
+    weights: Sequence[float] | None,
     key_added: str,
     rng: int | np.random.Generator,
     copy: bool,
@@ -118,11 +119,13 @@ def agree_and_annotate(
     _checks.check_n_clusters(n_clusters, adata.n_obs)
     _checks.check_rng(rng)
     keys = _checks.check_several("keys", keys)
+    if weights is not None:
+        weights = _checks.check_weights(weights, keys)
     labellings = [_anndata.check_labels(adata, key) for key in keys]
     start = logg.info(f"finding the consensus of {len(keys)} clusterings of {adata.n_obs} cells")
-    partition = consensus(labellings, n_clusters, *spawn_seeds(rng, 1))
+    partition = consensus(labellings, n_clusters, spawn_seeds(rng, 1)[0], weights)
     partition = check_partition(partition, n_clusters)
-    settings = {"method": "consensus", "keys": keys, "rng": recorded_seed(rng)}
+    settings = {"method": "consensus", "keys": keys, "weights": weights, "rng": recorded_seed(rng)}
     written = write_result(target, Result(partition, {"params": settings}), start)
     return written if copy else None
 

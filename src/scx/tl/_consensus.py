@@ -13,6 +13,7 @@ def consensus(
     keys: Sequence[str],
     n_clusters: int | None = None,
     *,
+    weights: Sequence[float] | None = None,
     key_added: str = "consensus",
     rng: int | np.random.Generator = 0,
     copy: bool = False,
@@ -33,6 +34,9 @@ def consensus(
     n_clusters
         Number of clusters; None for the median over the clusterings. The result has fewer if the
         votes leave a cluster without cells.
+    weights
+        Positive weight of each of `keys`; None for equal weights. A weight of 2 counts as much as
+        two such clusterings. :func:`scx.metrics.count_evidence` scores clusterings without labels.
     key_added
         Name under which results are written. Results of an earlier call under it are replaced.
     rng
@@ -50,7 +54,7 @@ def consensus(
     ``adata.obs[f"{key_added}_agreement"]`` : float32
         Agreement of the clusterings on the cell, in [0, 1]: of the cells that a clustering puts
         into the same cluster as this cell, the share that has the same consensus cluster; mean over
-        clusterings.
+        clusterings, by their weights.
     ``adata.uns[key_added]`` : dict
         ``params``, ``n_clusters`` (the number ``chosen``, which is the number found; the number
         ``asked`` for, if any; the ``reason``), ``agreement`` (mean over cells, for each of `keys`),
@@ -70,4 +74,4 @@ def consensus(
     ...     scx.tl.contrastive(adata, 8, rng=seed, key_added=f"run{seed}")
     >>> scx.tl.consensus(adata, ["run0", "run1", "run2"])
     """
-    return agree_and_annotate(adata, keys, n_clusters, key_added=key_added, rng=rng, copy=copy)
+    return agree_and_annotate(adata, keys, n_clusters, weights=weights, key_added=key_added, rng=rng, copy=copy)
