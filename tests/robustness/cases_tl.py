@@ -250,6 +250,19 @@ CONSENSUS: dict[str, list[Case]] = {
         refuses(["run0", "no"], "run1"),
         refuses("run0"),
     ],
+    "weights": [
+        accepts([1, 1], same),
+        accepts(np.array([0.2, 0.2], dtype=np.float32), same),
+        accepts((1, 3.5), lambda done: list(param(done, "weights")) == [1, 3.5]),
+        refuses([1.0], "2 different keys and 1 weights"),
+        refuses([1.0, 1.0, 1.0], "2 different", keys=["run0", "run1", "run0"], label="a key twice"),
+        refuses([1.0, 0.0], "positive"),
+        refuses([1.0, -1.0], "positive"),
+        refuses([1.0, np.nan], "positive"),
+        refuses(["a", "b"], "number"),
+        refuses({"run0": 1.0, "run1": 2.0}, "weights"),
+        refuses(2.0, "weights"),
+    ],
 }
 
 LONG = ("10**12", "10**30")  # would run that long
