@@ -115,7 +115,9 @@ def check_weights(weights: Any, names: Collection[str]) -> list[float]:
         msg = f"`weights` must list one number for each key: there are {len(names)} different keys and {len(numbers)} weights."
         raise ValueError(msg)
     if not (np.isfinite(numbers) & (numbers > 0)).all():
-        msg = f"`weights` must be positive and finite, got {short_repr(weights)}. Leave out the keys that must not count."
+        msg = (
+            f"`weights` must be positive and finite, got {short_repr(weights)}. Leave out the keys that must not count."
+        )
         raise ValueError(msg)
     return [float(weight) for weight in numbers]
 

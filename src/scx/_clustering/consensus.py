@@ -157,8 +157,8 @@ def agreement(
 
     For one labelling, this is the share of the cells in the cluster of a cell that have the label
     of the cell: 1 if the whole cluster has this label, 1/3 if a third of it has. The result is the
-    mean over labellings, weighted if there are weights. Clusters need no matching, and the number of clusters may differ between
-    labellings. All labels are integers from 0.
+    mean over labellings, weighted if there are weights. Clusters need no matching, and the number
+    of clusters may differ between labellings. All labels are integers from 0.
     """
     total = np.zeros(len(labels))
     shares = np.ones(len(labellings)) if weights is None else np.asarray(weights)
