@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def mean_agreement(labellings: Sequence[Labels]) -> NDArray[np.float64]:
     if n == 1:
         return np.full(1, np.nan)
     index = np.zeros((n, n))
-    for i, j in zip(*np.triu_indices(n, 1), strict=True):
+    for i, j in combinations(range(n), 2):
         index[i, j] = index[j, i] = adjusted_rand_score(labellings[i], labellings[j])
     return index.sum(axis=1) / (n - 1)
 
@@ -110,11 +111,13 @@ def _x_log_ratio(x: NDArray[np.floating], mean: NDArray[np.floating]) -> NDArray
     """Return x log(x / mean), which is 0 for x = 0."""
     from scipy.special import xlogy
 
-    return xlogy(x, np.divide(x, mean, out=np.ones(mean.shape), where=x > 0))
+    values: NDArray[np.float64] = xlogy(x, np.divide(x, mean, out=np.ones(mean.shape), where=x > 0))
+    return values
 
 
 def _scaled_rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the ranks over their number; values that are missing share one rank."""
     from scipy.stats import rankdata
 
-    return rankdata(np.nan_to_num(values)) / len(values)
+    ranks: NDArray[np.float64] = rankdata(np.nan_to_num(values))
+    return ranks / len(values)
