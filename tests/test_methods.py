@@ -20,7 +20,7 @@ def imported_for_type_checkers(package):
 def test_type_checkers_see_the_registry():
     functions = {name: f"scx.tl._{name}" for name in METHODS}
     assert imported_for_type_checkers(scx.tl) == functions
-    models = {method.model: method.module for method in METHODS.values()}
+    models = {method.model: method.module for method in METHODS.values()} | {"load": "scx.model._core.store"}
     assert imported_for_type_checkers(scx.model) == models
 
 
@@ -37,7 +37,7 @@ def test_row(name):
 
 def test_namespaces():
     assert scx.tl.__all__ == sorted([*METHODS, "cluster", "consensus"])
-    assert scx.model.__all__ == sorted(method.model for method in METHODS.values())
+    assert scx.model.__all__ == sorted(["load", *(method.model for method in METHODS.values())])
     for namespace in (scx.tl, scx.model):
         assert dir(namespace) == namespace.__all__
         with pytest.raises(AttributeError, match="has no attribute 'nothing'"):

@@ -37,6 +37,15 @@ def parse_devices(accelerator: str, devices: Any) -> tuple[str, int | str | list
     return found[0], found[1]
 
 
+def torch_device(accelerator: str, device: int | str) -> Any:
+    """Return the device of torch that scvi-tools takes these arguments for."""
+    from scvi.model._utils import parse_device_args
+
+    return parse_device_args(
+        accelerator=accelerator, devices=device, return_device="torch", validate_single_device=True
+    )[2]
+
+
 def fill_colors(adata: AnnData, key: str) -> None:
     """Set ``uns[f"{key}_colors"]`` to scanpy's palette for the categories of ``obs[key]``."""
     from scanpy.plotting._utils import set_default_colors_for_categorical_obs

@@ -8,9 +8,10 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
 from scx._clustering import consensus as consensus_module
-from scx._clustering.confidence import posterior
+from scx._clustering.confidence import Chance, posterior
 from scx._clustering.consensus import _settle, agreement, consensus, consensus_of_runs
-from scx._clustering.types import Partition, Prediction
+from scx._clustering.rules import NearestCenter
+from scx._clustering.types import Assignment, Partition, Prediction
 
 
 def noisy(truth, share, rng):
@@ -195,15 +196,17 @@ def test_names_prediction_and_confidence_are_those_of_the_chosen_run(truth, monk
             confidence=np.full(len(truth), confidence, dtype=np.float32),
             prediction=Prediction(("a", "b", "c"), confidence * proba),
             info={"cluster": algorithm},
+            assignment=Assignment(NearestCenter(np.eye(5)[:3]), Chance(confidence), np.arange(3)),
         )
         for confidence in (0.5, 0.75)
     ]
-    embeddings = [np.ones((len(truth), 2))] * 2
+    embeddings = [np.eye(5)[truth]] * 2
     named, chosen = consensus_of_runs(runs, embeddings, None, 0)
     assert chosen == 1
     assert named.names == names
     np.testing.assert_array_equal(named.labels, types if algorithm == "types" else truth)
     assert named.prediction is runs[1].prediction
     assert named.confidence is runs[1].confidence
-    with pytest.raises(ValueError, match="cannot assign new points"):
-        named.assign(embeddings[0])
+    labels, confidence = named.assign(embeddings[1])
+    np.testing.assert_array_equal(labels, named.labels)
+    assert (confidence == 0.75).all()

@@ -1,8 +1,10 @@
 """How the models are called, and what their parameters do at the bounds of what they allow."""
 
+import tempfile
 import warnings
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -289,4 +291,29 @@ def _targets(cls: type) -> list[Target]:
     return found
 
 
-TARGETS = [target for name in scx.model.__all__ for target in _targets(getattr(scx.model, name))]
+def saved() -> str:
+    folder = Path(tempfile.mkdtemp()) / "model"
+    trained(scx.model.Contrastive).save(folder)
+    return str(folder)
+
+
+def embeds_as_before(done: Outcome) -> bool:
+    expected = trained(scx.model.Contrastive).get_latent_representation()
+    return np.array_equal(done.returned.get_latent_representation(small()), expected)
+
+
+LOAD = {
+    "path": [
+        accepts(Made(saved), embeds_as_before, label="text"),
+        accepts(Made(lambda: Path(saved())), embeds_as_before, label="path"),
+        refuses("no such folder", "no such folder"),
+        refuses("a\0b", "no such folder"),
+        refuses("~no such user/model", "no such folder"),
+        refuses(".", "manifest.json is missing"),
+    ]
+}
+
+TARGETS = [
+    *(target for method in METHODS.values() for target in _targets(method.model_cls)),
+    Target("model.load", scx.model.load, lambda: {"path": saved()}, LOAD),
+]

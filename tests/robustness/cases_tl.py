@@ -75,7 +75,7 @@ COMMON: dict[str, list[Case]] = {
 
 def model_is_saved(done: Outcome) -> bool:
     folder = Path(done.arguments["model_dir"]).expanduser()
-    return (folder / "model.pt").exists() and [
+    return (folder / "manifest.json").exists() and [
         path.name for path in folder.parent.iterdir() if "tmp" in path.name
     ] == []
 

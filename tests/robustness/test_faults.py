@@ -4,7 +4,6 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 from anndata._core.aligned_mapping import AxisArrays
-from scvi.model.base import BaseModelClass
 
 import scx
 from conftest import CASES_WITH_FIELDS
@@ -12,6 +11,7 @@ from robustness.identical import assert_identical, frozen
 from scx._workflow import walk as _workflow
 from scx._workflow import write as _write
 from scx._workflow.keys import Keys
+from scx.model._core.setup import ModelSetup
 
 pytestmark = pytest.mark.slow
 
@@ -160,7 +160,7 @@ def test_a_field_that_the_data_refuse_leaves_them_as_they_were(cells):
 def test_an_error_in_saving_leaves_the_data_wholly_written(method, cells, tmp_path, monkeypatch):
     expected = cells.copy()
     run(method, expected, max_epochs=1)
-    monkeypatch.setattr(BaseModelClass, "save", fail)
+    monkeypatch.setattr(ModelSetup, "save", fail)
     with pytest.raises(OSError, match="results are written, but the model could not be saved"):
         run(method, cells, max_epochs=1, model_dir=tmp_path / "model")
     assert_identical(cells, frozen(expected))

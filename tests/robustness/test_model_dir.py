@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from scvi.model.base import BaseModelClass
 
 import scx
 from robustness.identical import assert_identical, frozen
@@ -48,24 +47,18 @@ def test_home_is_expanded(pbmc, tmp_path, monkeypatch):
     scx.tl.contrastive(pbmc, 3, **QUICK, model_dir="~/model")
     assert os.listdir(tmp_path) == ["model"]  # noqa: PTH208
     assert pbmc.uns["contrastive"]["params"]["model_dir"] == str(tmp_path / "model")
-    scx.model.Contrastive.load(str(tmp_path / "model"), adata=False)
+    scx.model.load("~/model")
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", ["write_bytes", "rename"])
 @pytest.mark.parametrize("error", [OSError("No space left"), KeyboardInterrupt()])
-def test_results_outlive_a_model_that_cannot_be_saved(pbmc, tmp_path, monkeypatch, error, after):
-    save = BaseModelClass.save
-
-    def fail(self, dir_path, *args, **kwargs):
-        if after:
-            save(self, dir_path, *args, **kwargs)
-        else:
-            Path(dir_path).mkdir()
+def test_results_outlive_a_model_that_cannot_be_saved(pbmc, tmp_path, monkeypatch, error, step):
+    def fail(self, *args):
         raise error
 
     expected = pbmc.copy()
     scx.tl.contrastive(expected, 3, **QUICK)
-    monkeypatch.setattr(BaseModelClass, "save", fail)
+    monkeypatch.setattr(Path, step, fail)
     with pytest.raises((OSError, KeyboardInterrupt)) as caught:
         scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=tmp_path / "model")
     if isinstance(error, OSError):
@@ -79,7 +72,7 @@ def test_a_copy_is_returned_when_its_model_cannot_be_saved(pbmc, tmp_path, monke
     def fail(*args, **kwargs):
         raise OSError("No space left")
 
-    monkeypatch.setattr(BaseModelClass, "save", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.warns(UserWarning, match="could not be saved"):
         annotated = scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=tmp_path / "model", copy=True)
     assert "contrastive" in annotated.obs
@@ -88,28 +81,31 @@ def test_a_copy_is_returned_when_its_model_cannot_be_saved(pbmc, tmp_path, monke
 def test_the_model_appears_at_once(pbmc, tmp_path, monkeypatch):
     """Whoever is killed while saving leaves no folder under the name of the model."""
     seen = []
-    save = BaseModelClass.save
+    write = Path.write_bytes
 
-    def watch(self, dir_path, *args, **kwargs):
-        save(self, dir_path, *args, **kwargs)
+    def watch(self, data):
+        write(self, data)
         seen.append((tmp_path / "model").exists())
 
-    monkeypatch.setattr(BaseModelClass, "save", watch)
+    monkeypatch.setattr(Path, "write_bytes", watch)
     scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=tmp_path / "model")
-    assert seen == [False]
+    assert seen == [False] * 4
     assert os.listdir(tmp_path) == ["model"]  # noqa: PTH208
 
 
 KILLED = """
-import sys, time, torch
+import sys, time
+from pathlib import Path
 import scx
 
-def save(model, file, *args, **kwargs):
-    open(file, "wb").write(b"half")
+write = Path.write_bytes
+
+def write_half(self, data):
+    write(self, data[: len(data) // 2])
     print("saving", flush=True)
     time.sleep(60)
 
-torch.save = save
+Path.write_bytes = write_half
 adata = scx.datasets.pbmc68k_reduced()[:60].copy()
 scx.tl.contrastive(adata, 3, max_epochs=1, n_top_genes=50, model_dir=sys.argv[1])
 """
@@ -124,4 +120,4 @@ def test_a_save_that_is_killed_leaves_no_model_and_the_next_works(pbmc, tmp_path
     assert reached
     assert all(name.startswith(".scx-") for name in os.listdir(tmp_path))  # noqa: PTH208
     scx.tl.contrastive(pbmc, 3, **QUICK, model_dir=folder)
-    scx.model.Contrastive.load(str(folder), adata=False)
+    scx.model.load(folder)

@@ -41,7 +41,7 @@ def public() -> set[str]:
         for method in METHODS_OF_MODELS
         if getattr(getattr(getattr(scx.model, name), method, None), "__module__", "").startswith("scx.")
     }
-    return functions | methods
+    return functions | methods | {"model.load"}
 
 
 def _item(target: Target, parameter: str) -> object:

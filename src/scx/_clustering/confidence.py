@@ -1,7 +1,7 @@
 """How certain the cluster of each cell is."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,14 @@ from scx._clustering.arrays import Labels, Points, chunks
 
 ROUNDING = 64
 """Units in the last place by which equal values may differ, because of the order of a sum."""
+
+
+class ConfidenceModel(Protocol):
+    """Says how certain the cluster of any point is."""
+
+    def posterior(self, points: Points, labels: Labels) -> NDArray[np.float32]:
+        """Return the probability of the label of each point, shape (n_points,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,10 +76,7 @@ class Chance:
         return self
 
 
-type ConfidenceModel = StudentT | Chance
-
-
-def fit_confidence(embedding: Points, labels: Labels) -> ConfidenceModel:
+def fit_confidence(embedding: Points, labels: Labels) -> StudentT | Chance:
     """Fit the means and the scale of :func:`posterior` to clusters, none of which is empty."""
     n_clusters = int(labels.max()) + 1
     if n_clusters == 1 or is_constant(embedding):

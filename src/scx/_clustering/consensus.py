@@ -28,7 +28,7 @@ def consensus_of_runs(
     """Return the consensus of training runs, and the index of the run that agrees with it most.
 
     The confidence of a cell is the mean over runs of the confidence of the consensus in the
-    embedding of the run. New points of the embedding of the chosen run are assigned by a vote of
+    embedding of the run. New points in the embedding of the chosen run are assigned by a vote of
     their nearest cells, with the confidence in that embedding. If types are known, the names of
     clusters, the prediction and its confidence are those of the chosen run.
 
@@ -37,7 +37,8 @@ def consensus_of_runs(
     runs
         Partition of the same cells by each run.
     embeddings
-        Embedding of these cells by each run, each of shape (n_cells, n_dims).
+        What each run clustered: the embedding of these cells, each of shape (n_cells, n_dims), with
+        the probabilities of known types if there are any.
     n_clusters
         Number of clusters; None for the median over the runs.
     seed
@@ -48,13 +49,15 @@ def consensus_of_runs(
     found = consensus([run.labels for run in runs], n_clusters, seed)
     chosen = int(np.argmax(found.info["agreement"]))
     run = runs[chosen]
+    voters = np.random.default_rng(seed).permutation(len(found.labels))[:MAX_VOTERS]
+    vote = NeighborVote(embeddings[chosen][voters], found.labels[voters])
     if run.names is not None:
+        assert run.assignment is not None
+        found = replace(found, assignment=Assignment(vote, run.assignment.confidence, np.arange(found.n_clusters)))
         named = named_after(found, run.labels, run.names, join=run.info["cluster"] == "types")
         return replace(named, confidence=run.confidence, prediction=run.prediction), chosen
     models = [fit_confidence(embedding, found.labels) for embedding in embeddings]
     by_run = [model.posterior(points, found.labels) for model, points in zip(models, embeddings, strict=True)]
-    voters = np.random.default_rng(seed).permutation(len(found.labels))[:MAX_VOTERS]
-    vote = NeighborVote(embeddings[chosen][voters], found.labels[voters])
     assignment = Assignment(vote, models[chosen], np.arange(found.n_clusters))
     return replace(found, confidence=np.mean(by_run, axis=0), assignment=assignment), chosen
 

@@ -1,6 +1,7 @@
 """Rules that give a cluster to any point of an embedding. They hold plain arrays only."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,14 @@ from scx._clustering.arrays import Labels, Points, labels_in_chunks
 
 N_VOTERS = 15
 """Nearest fitted cells that vote on the cluster of a point."""
+
+
+class Rule(Protocol):
+    """Gives a cluster to any point."""
+
+    def assign(self, points: Points) -> Labels:
+        """Return the cluster of each point, shape (n_points,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,3 @@ class NeighborVote:
 
         n_voters = min(N_VOTERS, len(self.points))
         return labels_in_chunks(KNeighborsClassifier(n_voters).fit(self.points, self.labels).predict, points)
-
-
-type Rule = NearestCenter | Mixture | NeighborVote

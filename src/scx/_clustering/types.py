@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scx._clustering.arrays import Labels, Points
-from scx._clustering.confidence import ConfidenceModel
-from scx._clustering.rules import Rule
+from scx._clustering.confidence import Chance, ConfidenceModel, StudentT
+from scx._clustering.rules import Mixture, NearestCenter, NeighborVote, Rule
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,26 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class Clusters:
+    """What is left of a partition without its cells: it is saved, and takes new cells.
+
+    Parameters
+    ----------
+    names
+        Name of each cluster.
+    assignment
+        How new points get one of them.
+    """
+
+    names: tuple[str, ...]
+    assignment: Assignment
+
+
+STORED = (Clusters, Assignment, NearestCenter, Mixture, NeighborVote, StudentT, Chance)
+"""Classes whose instances are saved, see :func:`scx._pack.pack`."""
+
+
+@dataclass(frozen=True)
 class Partition:
     """Cells divided into clusters.
 
@@ -65,7 +85,8 @@ class Partition:
     labels
         Cluster of each cell, shape (n_cells,). Without names, 0 is the largest.
     names
-        Name of each cluster; None if their numbers are their names.
+        Name of each cluster; None if their numbers are their names. Names of clusters that only new
+        cells may get follow.
     confidence
         Confidence of the cluster of each cell in [0, 1], see
         :func:`scx._clustering.confidence.posterior`, or of its predicted type if there is a
@@ -94,6 +115,12 @@ class Partition:
     def n_clusters(self) -> int:
         """Number of clusters."""
         return int(self.labels.max()) + 1
+
+    @property
+    def clusters(self) -> Clusters | None:
+        """The clusters, for new cells; None if there is no rule for these."""
+        names = self.names or tuple(str(label) for label in range(self.n_clusters))
+        return None if self.assignment is None else Clusters(names, self.assignment)
 
     def assign(self, points: Points) -> tuple[Labels, NDArray[np.float32]]:
         """Assign points of the embedding that the clusters were fitted to.

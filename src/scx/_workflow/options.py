@@ -63,9 +63,9 @@ class FitOptions(TypedDict, total=False):
     devices: Annotated[int | list[int] | str, Default("auto")]
     """Which device to train on, as in :class:`lightning.pytorch.Trainer`."""
     model_dir: Annotated[str | Path | None, Default(None)]
-    """New folder to save the trained model in; ``~`` stands for your home. Load the model with its
-    ``load``, which runs code from the file: load only what you trust. With ``copy=True``, a failure
-    to save is a warning, so that the copy is not lost."""
+    """New folder to save the trained model and its clusters in; ``~`` stands for your home.
+    :func:`scx.model.load` loads it. With ``copy=True``, a failure to save is a warning, so that the
+    copy is not lost."""
     model_kwargs: Annotated[dict[str, Any] | None, Default(None)]
     """Further arguments of the module, see the model."""
     train_kwargs: Annotated[dict[str, Any] | None, Default(None)]

@@ -1,7 +1,6 @@
 """Save the trained model, after the results are written."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from scx._checks import warn
@@ -11,16 +10,12 @@ if TYPE_CHECKING:
 
 
 def save(model: "DeepClusteringModel", folder: Path, record: dict[str, Any], copy: bool) -> None:
-    """Save the whole model or nothing.
+    """Save the model.
 
     A failure raises an error. With `copy` it only warns, because an error would lose the copy.
     """
-    from scx.model._core.session import quiet
-
     try:
-        with TemporaryDirectory(prefix=".scx-", dir=folder.parent) as temporary, quiet():
-            model.save(f"{temporary}/model")
-            Path(temporary, "model").rename(folder)
+        model.save(folder)
     except BaseException as error:
         del record["params"]["model_dir"]
         if not isinstance(error, Exception):

@@ -25,10 +25,11 @@ type Snapshots = Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model with its embedding and clusters."""
+    """A trained model with its embedding and clusters, and the features these were found in."""
 
     model: "DeepClusteringModel"
     embedding: NDArray[np.float32]
+    features: NDArray[np.float32]
     partition: Partition
     cluster_seed: int
 
@@ -61,13 +62,13 @@ def run_once(request: Request, data: WorkingData, train_seed: int, cluster_seed:
             # Otherwise scvi-tools keeps the working AnnData, and thus the counts, until the session
             # ends.
             model.deregister_manager(working)
-    return Run(model, embedding, partition, cluster_seed)
+    return Run(model, embedding, model.features(embedding), partition, cluster_seed)
 
 
 def combine(runs: list[Run], n_clusters: int | None, seed: int) -> tuple[Partition, Run]:
     """Return the consensus of the runs, and the run that agrees most with it."""
-    partitions, embeddings = [run.partition for run in runs], [run.embedding for run in runs]
-    partition, kept = consensus_of_runs(partitions, embeddings, n_clusters, seed)
+    partitions, features = [run.partition for run in runs], [run.features for run in runs]
+    partition, kept = consensus_of_runs(partitions, features, n_clusters, seed)
     return partition, runs[kept]
 
 

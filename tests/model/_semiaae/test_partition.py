@@ -6,6 +6,8 @@ import scx
 from models import untrained_semiaae
 from scx._clustering.fit import fit_partition
 from scx._rng import spawn_seeds
+from scx.model._semiaae.guidance import Guidance
+from scx.model._semiaae.partition import partition_by_type
 
 QUICK = {"max_epochs": 10, "batch_size": 100}
 
@@ -33,6 +35,34 @@ def test_new_type_is_a_cluster_with_low_confidence(groups):
     assert hidden not in groups.obs["semiaae_prediction"].cat.categories
     scx.tl.semiaae(groups, 3, labels_key="given", **QUICK)  # no cluster beside the known ones
     assert "new_1" not in groups.obs["semiaae"].cat.categories
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"recipe": "paper", "max_epochs": 20}, {"n_runs": 2}], ids=str)
+def test_cells_of_training_that_are_new_get_their_clusters_again(groups, tmp_path, kwargs):
+    """Known types, and one that no label reaches."""
+    hidden = groups.obs["group"].astype(str).value_counts().index[0]
+    groups.obs["given"] = groups.obs["given"].replace(hidden, "Unknown")
+    scx.tl.semiaae(groups, labels_key="given", model_dir=tmp_path / "model", **QUICK | kwargs)
+    model = scx.model.load(tmp_path / "model")
+    found = model.assign(model.get_latent_representation(groups))
+    same = np.array(found.names)[found.labels] == groups.obs["semiaae"].astype(str)
+    assert same.mean() > 0.98
+    np.testing.assert_allclose(found.prediction.proba, groups.obsm["semiaae_proba"], atol=1e-5)
+    np.testing.assert_allclose(found.confidence, groups.obs["semiaae_confidence"], atol=0.2)
+    assert np.abs(found.confidence - groups.obs["semiaae_confidence"]).mean() < 0.01
+
+
+def test_new_cells_may_be_of_a_type_that_no_cell_of_training_is_predicted_to_be():
+    proba = np.array([[0.9, 0.1, 0], [0.8, 0.1, 0.1], [0.1, 0, 0.9]], dtype=np.float32)
+    embedding = np.arange(3, dtype=np.float32)[:, None]
+    guidance = Guidance(proba, np.ones(3), np.full(3, -1), {})
+    found = partition_by_type(embedding, proba, ("a", "b", "c"), guidance, None, 0)
+    assert found.names == ("a", "c", "b")
+    assert found.n_clusters == 2
+    new = np.array([[0.0, 0.2, 0.7, 0.1], [2.0, 0.1, 0.2, 0.7]], dtype=np.float32)
+    labels, confidence = found.assign(new)
+    assert [found.names[label] for label in labels] == ["b", "c"]
+    np.testing.assert_allclose(confidence, [0.7, 0.7])
 
 
 def test_name_of_a_new_type_that_is_taken(groups):

@@ -1,181 +1,30 @@
-"""Set-up, cells and embeddings of a model: what it has before and after training."""
+"""Cells and embeddings of a model: what it has before and after training."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
 from numpy.typing import NDArray
-from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
-from scvi.data.fields import LayerField, NumericalObsField
-from scvi.model.base import BaseModelClass
 from torch import Tensor
 
-from scx._anndata import check_layer, check_some_cells, check_storage
-from scx._checks import check_arguments, check_choice, check_key, check_n_clusters, check_positive_int
+from scx._anndata import check_some_cells
+from scx._checks import check_positive_int
 from scx._clustering.fit import fit_partition
 from scx._clustering.types import Partition
-from scx._config import check_options
-from scx._docs import filled
 from scx._rng import exclusively
 from scx._types import typed
 
-from .module import DeepClusteringModule
-from .preparation import Preparation, size_factors
-from .recipe import ModuleConfig, Recipe, model_paragraphs
+from .setup import ModelSetup
 from .source import BATCH_SIZE, Batch, CellSource, row_numbers
 
 
-class EmbeddingModel(BaseModelClass):
-    """Model of scvi-tools with recipes, normalisation inside the model, and an embedding."""
-
-    recipes: ClassVar[Mapping[str, Recipe]]
-    snapshots: dict[int, NDArray[np.float32]]
-    """Embeddings of all cells of training after the epochs that :meth:`train` was asked for."""
-    _module_cls: type[DeepClusteringModule]
-    module: DeepClusteringModule
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Fill the docstring of a model with the documentation of its configurations."""
-        super().__init_subclass__(**kwargs)
-        if "recipes" in vars(cls):
-            cls.__doc__ = filled(cls.__doc__, model_paragraphs(cls.recipes["default"]))
-
-    @typed
-    def __init__(
-        self,
-        adata: AnnData | None = None,
-        registry: dict[str, Any] | None = None,
-        *,
-        recipe: str = "default",
-        **module_kwargs: Any,
-    ) -> None:
-        check_choice("recipe", recipe, self.recipes)
-        options = self.check_module(module_kwargs)
-        config = replace(self.recipes[recipe].module, **options)
-        self._check_set_up(adata, registry)
-        super().__init__(adata, registry)
-        check_n_clusters(options.get("n_clusters"), self.summary_stats.n_cells)
-        self.module = self._make_module(config)
-        self.recipe_ = recipe
-        self.snapshots = {}
-        self.preparation_ = self._registered_preparation()
-        self._model_summary_string = f"{type(self).__name__} model with recipe {recipe!r}"
-        self.init_params_ = self._get_init_params(locals())
-
-    def _make_module(self, config: ModuleConfig) -> DeepClusteringModule:
-        return self._module_cls(self.summary_stats.n_vars, config)
-
-    @classmethod
-    def _check_set_up(cls, adata: AnnData | None, registry: dict[str, Any] | None) -> None:
-        """Raise unless there are data to make a model for, and they were set up."""
-        call = f"`scx.model.{cls.__name__}.setup_anndata(adata)`"
-        if adata is None and registry is None:
-            msg = f"`adata` is missing: pass an AnnData that was set up with {call}."
-            raise ValueError(msg)
-        if adata is not None and cls._get_most_recent_anndata_manager(adata) is None:
-            msg = f"`adata` is not set up: call {call} first."
-            raise ValueError(msg)
-
-    @classmethod
-    def check_module(cls, options: Any, name: str = "", known: Iterable[str] | None = None) -> dict[str, Any]:
-        """Return checked fields of the module's configuration.
-
-        See :func:`scx._config.check_options`.
-        """
-        return check_options(name, options, type(cls.recipes["default"].module), known)
-
-    @classmethod
-    @typed
-    def setup_anndata(
-        cls, adata: AnnData, layer: str | None = None, size_factor_key: str | None = None, **kwargs: Any
-    ) -> None:
-        """Register the fields of an AnnData that the model reads.
-
-        Parameters
-        ----------
-        adata
-            Cells × genes.
-        layer
-            Layer with raw counts; None for ``X``.
-        size_factor_key
-            Column of ``obs`` with the size factor of each cell, for example its total count over
-            all genes if `adata` holds only some of them. Only ratios between cells matter. None
-            sums the counts in `adata`.
-        **kwargs
-            Passed on by scvi-tools when it registers further data.
-        """
-        cls._register(adata, {"layer": layer, "size_factor_key": size_factor_key}, **kwargs)
-
-    @classmethod
-    def _register(cls, adata: AnnData, setup_args: Mapping[str, Any], **kwargs: Any) -> None:
-        """Register counts and size factors; keep all arguments of ``setup_anndata`` for loading."""
-        if "source_registry" not in kwargs:  # scvi-tools passes further arguments on only then
-            check_arguments("", kwargs, setup_args)
-        check_layer(adata, setup_args["layer"])
-        check_storage(adata, setup_args["layer"], copy=True)  # nothing is written to a view
-        if setup_args["size_factor_key"] is not None:
-            check_key("size_factor_key", setup_args["size_factor_key"], "obs", adata.obs)
-            size_factors(adata, setup_args["size_factor_key"])
-        setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, **setup_args)
-        fields = [LayerField(REGISTRY_KEYS.X_KEY, setup_args["layer"], is_count_data=True)]
-        if setup_args["size_factor_key"] is not None:
-            fields.append(NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup_args["size_factor_key"]))
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        manager.register_fields(adata, **kwargs)
-        cls.register_manager(manager)
-
-    @classmethod
-    def load(cls, dir_path: str, adata: AnnData | bool | None = None, *args: Any, **kwargs: Any) -> Self:
-        """Load a saved model, as scvi-tools does.
-
-        The file is unpickled, which can run any code that is in it: load only files that you trust.
-
-        Parameters
-        ----------
-        dir_path
-            Folder that the model was saved in.
-        adata
-            AnnData with the genes of the model, by name in any order: the one the model was trained
-            on, or another one. None for the data that were saved with the model. False for none.
-        *args, **kwargs
-            As in :meth:`scvi.model.base.BaseModelClass.load`.
-        """
-        if not isinstance(adata, AnnData):
-            loaded: Self = super().load(dir_path, adata, *args, **kwargs)
-            return loaded
-        model: Self = super().load(dir_path, False, *args, **kwargs)
-        model._validate_anndata(model.prepare(adata))
-        return model
-
-    @typed
-    def prepare(self, adata: AnnData) -> AnnData:
-        """Return the cells as the model reads them: its genes in its order, and their size factors.
-
-        Parameters
-        ----------
-        adata
-            Cells × genes, with the genes of the model, by name in any order, and its layer. It is
-            not changed.
-
-        Returns
-        -------
-        A new AnnData, or `adata` itself if it is prepared already. Models take any `adata` as it
-        is and prepare it themselves; this shows what they see.
-        """
-        return self.preparation_.apply(adata)
-
-    def _registered_preparation(self) -> Preparation:
-        """Return the preparation that the arguments of ``setup_anndata`` give."""
-        setup = self.registry_["setup_args"]
-        genes = self.registry_["field_registries"][REGISTRY_KEYS.X_KEY]["state_registry"]["column_names"]
-        return Preparation(np.asarray(genes), setup["layer"], setup["size_factor_key"])
+class EmbeddingModel(ModelSetup):
+    """Model with normalisation inside, and an embedding."""
 
     def source(self, adata: AnnData | None = None) -> CellSource:
         """Return the cells of `adata` as the model reads them; None for the cells of training."""
@@ -241,6 +90,16 @@ class EmbeddingModel(BaseModelClass):
         Clusters. They may have names and a prediction of known types.
         """
         return fit_partition(embedding, n_clusters, algorithm, seed, resolution)
+
+    def features(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what clusters are found in, shape (n_cells, n_features): the embedding."""
+        return embedding
+
+    def assign(self, embedding: NDArray[np.float32]) -> Partition:
+        """Give new cells, by their embedding of shape (n_cells, n_latent), clusters of training."""
+        assert self.clusters_ is not None
+        labels, confidence = self.clusters_.assignment.assign(self.features(embedding))
+        return Partition(labels, self.clusters_.names, confidence)
 
     @exclusively
     @torch.inference_mode()

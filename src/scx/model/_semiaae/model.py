@@ -1,6 +1,7 @@
 """Model of scSemiAAE and its recipes."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.utils.data import BatchSampler
 
 from scx._anndata import check_unlabeled, parse_labels
 from scx._checks import check_key
-from scx._clustering.types import Partition
+from scx._clustering.types import Partition, Prediction
 from scx._types import typed
 from scx.model._core.loaders import Rows, RowTargets
 from scx.model._core.model import DeepClusteringModel
@@ -25,7 +26,7 @@ from .config import AdversarialConfig, SemiAAEConfig
 from .guidance import Guidance, guide, one_hot
 from .labeled_batches import LabeledBatches
 from .module import SemiAAEModule
-from .partition import partition_by_type, partition_by_vote
+from .partition import STORED, partition_by_type, partition_by_vote
 from .plan import AdversarialPlan
 
 N_NEIGHBORS = 15
@@ -58,6 +59,7 @@ class SemiAAE(DeepClusteringModel):
     >>> adata.obs["predicted"] = model.predict()
     """
 
+    stored_classes = STORED
     _module_cls = SemiAAEModule
     _training_plan_cls = AdversarialPlan
     module: SemiAAEModule
@@ -151,11 +153,14 @@ class SemiAAE(DeepClusteringModel):
         self.types_ = tuple(types)
         self._guidance: Guidance | None = None
         super().__init__(adata, registry, recipe=recipe, **module_kwargs)
-        self.init_params_ = self._get_init_params(locals())
 
     def _make_module(self, config: ModuleConfig) -> SemiAAEModule:
         assert isinstance(config, SemiAAEConfig)
         return SemiAAEModule(self.summary_stats.n_vars, config, len(self.types_))
+
+    def saved_arguments(self) -> dict[str, Any]:
+        """Return the arguments with which a saved model is made again, besides its recipe."""
+        return super().saved_arguments() | {"types": self.types_}
 
     @classmethod
     @typed
@@ -252,7 +257,23 @@ class SemiAAE(DeepClusteringModel):
                 "that were written then, or `predict()` for the known types."
             )
             raise RuntimeError(msg)
-        return partition_by_type(proba, self.types_, self._guidance, n_clusters)
+        return partition_by_type(embedding, proba, self.types_, self._guidance, n_clusters, seed)
+
+    @torch.inference_mode()
+    def features(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the embedding and, if types are known, their probabilities, side by side."""
+        if not self.types_:
+            return embedding
+        proba = self.module.probabilities_at(torch.from_numpy(embedding)).cpu().numpy()
+        return np.concatenate([embedding, proba], axis=1)
+
+    def assign(self, embedding: NDArray[np.float32]) -> Partition:
+        """Give new cells the clusters of training, and predict their known types."""
+        found = super().assign(embedding)
+        if not self.types_:
+            return found
+        proba = self.features(embedding)[:, embedding.shape[1] :]
+        return replace(found, prediction=Prediction(self.types_, proba))
 
     @staticmethod
     def _labels(adata: AnnData, registry: Mapping[str, Any]) -> "pd.Categorical[Any]":

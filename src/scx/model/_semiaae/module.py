@@ -64,8 +64,13 @@ class SemiAAEModule(DeepClusteringModule):
     @auto_move_data
     def type_probabilities(self, batch: Batch) -> Tensor:
         """Return the probability of each known type, shape (n, n_types)."""
+        return self.probabilities_at(self.embed(batch))
+
+    @auto_move_data
+    def probabilities_at(self, z: Tensor) -> Tensor:
+        """Return the probability of each known type for embeddings `z`, shape (n, n_types)."""
         assert self.head is not None
-        logits: Tensor = self.inverse_temperature * self.head(self.embed(batch))
+        logits: Tensor = self.inverse_temperature * self.head(z)
         return logits.softmax(dim=1)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

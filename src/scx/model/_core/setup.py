@@ -1,0 +1,208 @@
+"""Set-up of a model: its recipe, the data that it is made for, and its folder of files."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.data.fields import LayerField, NumericalObsField
+from scvi.model.base import BaseModelClass
+
+from scx._anndata import check_layer, check_storage
+from scx._checks import check_arguments, check_choice, check_key, check_n_clusters
+from scx._clustering.types import Clusters
+from scx._compat import torch_device
+from scx._config import check_options
+from scx._docs import filled
+from scx._types import typed
+
+from .module import DeepClusteringModule
+from .preparation import Preparation, size_factors
+from .recipe import ModuleConfig, Recipe, model_paragraphs
+from .store import load, save
+
+
+class ModelSetup(BaseModelClass):
+    """Model of scvi-tools with recipes, before it is trained or after it was loaded."""
+
+    recipes: ClassVar[Mapping[str, Recipe]]
+    stored_classes: ClassVar[tuple[type, ...]] = ()
+    """Dataclasses of a method whose instances are saved with its model."""
+    snapshots: dict[int, NDArray[np.float32]]
+    """Embeddings of all cells of training after the epochs that ``train`` was asked for."""
+    clusters_: Clusters | None
+    """Clusters of the cells of training, for new cells; None if they were not clustered."""
+    _module_cls: type[DeepClusteringModule]
+    module: DeepClusteringModule
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Fill the docstring of a model with the documentation of its configurations."""
+        super().__init_subclass__(**kwargs)
+        if "recipes" in vars(cls):
+            cls.__doc__ = filled(cls.__doc__, model_paragraphs(cls.recipes["default"]))
+
+    @typed
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict[str, Any] | None = None,
+        *,
+        recipe: str = "default",
+        **module_kwargs: Any,
+    ) -> None:
+        check_choice("recipe", recipe, self.recipes)
+        options = self.check_module(module_kwargs)
+        config = replace(self.recipes[recipe].module, **options)
+        self._check_set_up(adata, registry)
+        super().__init__(adata, registry)
+        check_n_clusters(options.get("n_clusters"), self.summary_stats.n_cells)
+        self.module = self._make_module(config)
+        self.recipe_ = recipe
+        self.snapshots = {}
+        self.clusters_ = None
+        self.preparation_ = self._registered_preparation()
+        self._model_summary_string = f"{type(self).__name__} model with recipe {recipe!r}"
+
+    def _make_module(self, config: ModuleConfig) -> DeepClusteringModule:
+        return self._module_cls(self.summary_stats.n_vars, config)
+
+    @classmethod
+    def _check_set_up(cls, adata: AnnData | None, registry: dict[str, Any] | None) -> None:
+        """Raise unless there are data to make a model for, and they were set up."""
+        call = f"`scx.model.{cls.__name__}.setup_anndata(adata)`"
+        if adata is None and registry is None:
+            msg = f"`adata` is missing: pass an AnnData that was set up with {call}."
+            raise ValueError(msg)
+        if adata is not None and cls._get_most_recent_anndata_manager(adata) is None:
+            msg = f"`adata` is not set up: call {call} first."
+            raise ValueError(msg)
+
+    @classmethod
+    def check_module(cls, options: Any, name: str = "", known: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return checked fields of the module's configuration.
+
+        See :func:`scx._config.check_options`.
+        """
+        return check_options(name, options, type(cls.recipes["default"].module), known)
+
+    @classmethod
+    @typed
+    def setup_anndata(
+        cls, adata: AnnData, layer: str | None = None, size_factor_key: str | None = None, **kwargs: Any
+    ) -> None:
+        """Register the fields of an AnnData that the model reads.
+
+        Parameters
+        ----------
+        adata
+            Cells × genes.
+        layer
+            Layer with raw counts; None for ``X``.
+        size_factor_key
+            Column of ``obs`` with the size factor of each cell, for example its total count over
+            all genes if `adata` holds only some of them. Only ratios between cells matter. None
+            sums the counts in `adata`.
+        **kwargs
+            Passed on by scvi-tools when it registers further data.
+        """
+        cls._register(adata, {"layer": layer, "size_factor_key": size_factor_key}, **kwargs)
+
+    @classmethod
+    def _register(cls, adata: AnnData, setup_args: Mapping[str, Any], **kwargs: Any) -> None:
+        """Register counts and size factors; keep all arguments of ``setup_anndata`` for loading."""
+        if "source_registry" not in kwargs:  # scvi-tools passes further arguments on only then
+            check_arguments("", kwargs, setup_args)
+        check_layer(adata, setup_args["layer"])
+        check_storage(adata, setup_args["layer"], copy=True)  # nothing is written to a view
+        if setup_args["size_factor_key"] is not None:
+            check_key("size_factor_key", setup_args["size_factor_key"], "obs", adata.obs)
+            size_factors(adata, setup_args["size_factor_key"])
+        setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, **setup_args)
+        fields = [LayerField(REGISTRY_KEYS.X_KEY, setup_args["layer"], is_count_data=True)]
+        if setup_args["size_factor_key"] is not None:
+            fields.append(NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup_args["size_factor_key"]))
+        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    @typed
+    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
+        """Save the model in a folder of plain files, as `model_dir` of the methods does.
+
+        Parameters
+        ----------
+        dir_path
+            The folder; ``~`` stands for your home. It appears when all is written.
+        overwrite
+            Replace what is there.
+
+        Raises
+        ------
+        ValueError
+            If the folder exists, unless it may be overwritten.
+        """
+        save(self, Path(dir_path).expanduser().absolute(), overwrite=overwrite)
+
+    @classmethod
+    @typed
+    def load(
+        cls,
+        dir_path: str | Path,
+        adata: AnnData | bool | None = None,
+        accelerator: str = "auto",
+        device: int | str = "auto",
+    ) -> Self:
+        """Load a saved model of this class, see :func:`scx.model.load`, and give it data.
+
+        Parameters
+        ----------
+        dir_path
+            Folder that the model was saved in.
+        adata
+            AnnData with the genes of the model, by name in any order, to train on: that of the
+            first training, or another one. None or False for none.
+        accelerator, device
+            Where to put the model, as in :meth:`scvi.model.base.BaseModelClass.load`.
+        """
+        target = torch_device(accelerator, device)
+        model = load(dir_path)
+        if not isinstance(model, cls):
+            name = type(model).__name__
+            msg = f"{str(dir_path)!r} holds a model of another class: call `scx.model.{name}.load` or `scx.model.load`."
+            raise ValueError(msg)
+        model.to_device(target)
+        if isinstance(adata, AnnData):
+            model._validate_anndata(model.prepare(adata))
+        return model
+
+    def saved_arguments(self) -> dict[str, Any]:
+        """Return the arguments with which a saved model is made again, besides its recipe."""
+        return asdict(self.module.config)
+
+    @typed
+    def prepare(self, adata: AnnData) -> AnnData:
+        """Return the cells as the model reads them: its genes in its order, and their size factors.
+
+        Parameters
+        ----------
+        adata
+            Cells × genes, with the genes of the model, by name in any order, and its layer. It is
+            not changed.
+
+        Returns
+        -------
+        A new AnnData, or `adata` itself if it is prepared already. Models take any `adata` as it
+        is and prepare it themselves; this shows what they see.
+        """
+        return self.preparation_.apply(adata)
+
+    def _registered_preparation(self) -> Preparation:
+        """Return the preparation that the arguments of ``setup_anndata`` give."""
+        setup = self.registry_["setup_args"]
+        genes = self.registry_["field_registries"][REGISTRY_KEYS.X_KEY]["state_registry"]["column_names"]
+        return Preparation(np.asarray(genes), setup["layer"], setup["size_factor_key"])
