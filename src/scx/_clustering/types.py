@@ -44,11 +44,14 @@ class Assignment:
     label_of
         Label of each cluster of the rule, shape (n_rule_clusters,). Several clusters of the rule
         have one label where clusters were joined.
+    further_names
+        Names of clusters that only new points can get; their labels follow those of the partition.
     """
 
     rule: Rule
     confidence: ConfidenceModel
     label_of: Labels
+    further_names: tuple[str, ...] = ()
 
     def assign(self, points: Points) -> tuple[Labels, NDArray[np.float32]]:
         """Return the label and the confidence of each point."""
@@ -85,8 +88,7 @@ class Partition:
     labels
         Cluster of each cell, shape (n_cells,). Without names, 0 is the largest.
     names
-        Name of each cluster; None if their numbers are their names. Names of clusters that only new
-        cells may get follow.
+        Name of each cluster; None if their numbers are their names.
     confidence
         Confidence of the cluster of each cell in [0, 1], see
         :func:`scx._clustering.confidence.posterior`, or of its predicted type if there is a
@@ -120,7 +122,9 @@ class Partition:
     def clusters(self) -> Clusters | None:
         """The clusters, for new cells; None if there is no rule for these."""
         names = self.names or tuple(str(label) for label in range(self.n_clusters))
-        return None if self.assignment is None else Clusters(names, self.assignment)
+        if self.assignment is None:
+            return None
+        return Clusters((*names, *self.assignment.further_names), self.assignment)
 
     def assign(self, points: Points) -> tuple[Labels, NDArray[np.float32]]:
         """Assign points of the embedding that the clusters were fitted to.

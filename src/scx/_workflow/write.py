@@ -44,7 +44,7 @@ def write(
         Embedding, shape (n_cells, n_latent), and cluster of each cell, shape (n_cells,), by epoch;
         None for none.
     """
-    names = (partition.names or [str(label) for label in range(partition.n_clusters)])[: partition.n_clusters]
+    names = partition.names or [str(label) for label in range(partition.n_clusters)]
     fields: dict[Field, Any] = {("obs", keys.clusters): _categorical(partition.labels, names)}
     info = dict(partition.info)
     if partition.confidence is not None:

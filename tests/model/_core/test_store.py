@@ -52,7 +52,7 @@ def test_a_model_comes_back_as_it_was(method, pbmc, tmp_path, kwargs):
         )
     if "labels_key" in method.fields:
         np.testing.assert_array_equal(model.predict(pbmc), pbmc.obs[f"{key}_prediction"].astype(str))
-    assert list(pbmc.obs[key].cat.categories) == list(model.clusters_.names[: pbmc.obs[key].nunique()])
+    assert list(pbmc.obs[key].cat.categories) == list(model.clusters_.names)[: pbmc.obs[key].nunique()]
     model.save(tmp_path / "again")
     again = scx.model.load(tmp_path / "again")
     np.testing.assert_array_equal(again.get_latent_representation(pbmc), pbmc.obsm[f"X_{key}"])

@@ -57,11 +57,11 @@ def test_new_cells_may_be_of_a_type_that_no_cell_of_training_is_predicted_to_be(
     embedding = np.arange(3, dtype=np.float32)[:, None]
     guidance = Guidance(proba, np.ones(3), np.full(3, -1), {})
     found = partition_by_type(embedding, proba, ("a", "b", "c"), guidance, None, 0)
-    assert found.names == ("a", "c", "b")
-    assert found.n_clusters == 2
+    assert found.names == ("a", "c")
+    assert found.clusters.names == ("a", "c", "b")
     new = np.array([[0.0, 0.2, 0.7, 0.1], [2.0, 0.1, 0.2, 0.7]], dtype=np.float32)
     labels, confidence = found.assign(new)
-    assert [found.names[label] for label in labels] == ["b", "c"]
+    assert [found.clusters.names[label] for label in labels] == ["b", "c"]
     np.testing.assert_allclose(confidence, [0.7, 0.7])
 
 

@@ -134,11 +134,12 @@ def partition_by_type(
         MostProbableType(n_types, NeighborVote(known, group[cells] + 1)),
         ReachedProbability(n_types, known, reach[cells]),
         np.argsort(order),
+        tuple(names[order[len(present) :]].tolist()),
     )
     reason = f"{n_known} of {n_types} known types, and {n_new} groups of cells that labels do not reach"
     found = Partition(
         labels,
-        names=tuple(names[order].tolist()),
+        names=tuple(names[present].tolist()),
         info={"n_clusters": fixed_n_clusters(len(present), reason).info, "cluster": "types"},
         assignment=assignment,
     )
