@@ -169,4 +169,5 @@ def test_what_assigns_points_is_plain_and_apart_from_the_data(algorithm):
         if dataclasses.is_dataclass(value):
             remaining += [getattr(value, field.name) for field in dataclasses.fields(value)]
         else:
-            assert isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype.kind in "if")
+            is_array = isinstance(value, np.ndarray)
+            assert value.dtype.kind in "if" if is_array else isinstance(value, float) or value == ()
