@@ -19,7 +19,7 @@ LAYERS = [
     grimp.Layer("_config"),
     grimp.Layer("_types"),
     grimp.Layer("_anndata"),
-    grimp.Layer("_checks", "_compat", "_docs", "_matrix", "_pack", "_rng", independent=True),
+    grimp.Layer("_checks", "_compat", "_docs", "_matrix", "_pack", "_parallel", "_rng", independent=True),
 ]
 """From the top. Imports within functions count, imports for type checkers do not."""
 MODELS = [

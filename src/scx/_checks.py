@@ -51,6 +51,16 @@ def check_positive_int(name: str, value: Any, *, minimum: int = 1, maximum: int 
         raise ValueError(msg)
 
 
+def check_n_jobs(n_jobs: Any) -> None:
+    """Raise unless `n_jobs` is None or a number of processes as joblib counts them."""
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral)):
+        msg = f"`n_jobs` must be None or a whole number, got {short_repr(n_jobs)}."
+        raise TypeError(msg)
+    if n_jobs == 0:
+        msg = "`n_jobs` must not be 0: pass the number of processes, or -1 for one per core."
+        raise ValueError(msg)
+
+
 def check_epochs(name: str, epochs: Any, max_epochs: int) -> None:
     """Raise unless `epochs` lists numbers from 0, the state before training, to `max_epochs`."""
     if isinstance(epochs, str | Mapping) or not isinstance(epochs, Iterable):

@@ -62,6 +62,8 @@ def test_agreement_is_the_mean_adjusted_rand_index(groups):
     expected = np.mean([adjusted_rand_score(truth, halves), adjusted_rand_score(truth, merged)])
     assert found[0] == pytest.approx(expected)
     assert np.isnan(mean_agreement([truth])).all()
+    weighted = (3 * adjusted_rand_score(truth, halves) + adjusted_rand_score(truth, merged)) / 4
+    assert mean_agreement([truth, halves, merged], np.array([9.0, 3, 1]))[0] == pytest.approx(weighted)
 
 
 def test_the_truth_has_the_highest_score(groups):

@@ -10,6 +10,9 @@ from scipy import sparse
 
 from scx._clustering.arrays import Labels
 
+FIT_WEIGHT = 2
+"""Weight of the rank in deviance explained in the score, relative to the rank in agreement."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -20,9 +23,11 @@ class Evidence:
     deviance_explained
         See :func:`deviance_explained`.
     agreement
-        See :func:`mean_agreement`.
+        See :func:`mean_agreement`, each labelling weighted by its squared rank in deviance
+        explained.
     score
-        Mean of the ranks of both, each scaled to (0, 1]; ties share their mean rank.
+        Mean of the ranks of both, each scaled to (0, 1], where the rank in deviance explained
+        counts twice. Ties share their mean rank.
     """
 
     deviance_explained: NDArray[np.float64]
@@ -34,7 +39,7 @@ def evidence(counts: sparse.csr_matrix, size_factors: NDArray[np.floating], labe
     """Score labellings by the counts and by their agreement, see :class:`Evidence`.
 
     A labelling that fits the counts better than the others may follow depth or batches; one on
-    which the others agree may be a coarse one. The sum of both ranks guards against either.
+    which the others agree may share their errors. Both together guard against either.
 
     Parameters
     ----------
@@ -46,8 +51,9 @@ def evidence(counts: sparse.csr_matrix, size_factors: NDArray[np.floating], labe
         Cluster of each cell, codes from 0, each of shape (n_cells,).
     """
     explained = deviance_explained(counts, size_factors, labellings)
-    agreement = mean_agreement(labellings)
-    score = (_scaled_rank(explained) + _scaled_rank(agreement)) / 2
+    fit = _scaled_rank(explained)
+    agreement = mean_agreement(labellings, fit**2)
+    score = (FIT_WEIGHT * fit + _scaled_rank(agreement)) / (FIT_WEIGHT + 1)
     return Evidence(explained, agreement, score)
 
 
@@ -81,10 +87,11 @@ def deviance_explained(
     return np.array(gains) / saturated if saturated > 0 else np.zeros(len(gains))
 
 
-def mean_agreement(labellings: Sequence[Labels]) -> NDArray[np.float64]:
+def mean_agreement(labellings: Sequence[Labels], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Return the mean adjusted Rand index of each labelling with the others; NaN for a single one.
 
-    See :cite:t:`Hubert1985`.
+    The index is that of :cite:t:`Hubert1985`. With `weights`, shape (n_labellings,), positive, the
+    mean is weighted by those of the others.
     """
     from sklearn.metrics import adjusted_rand_score
 
@@ -94,7 +101,8 @@ def mean_agreement(labellings: Sequence[Labels]) -> NDArray[np.float64]:
     index = np.zeros((n, n))
     for i, j in combinations(range(n), 2):
         index[i, j] = index[j, i] = adjusted_rand_score(labellings[i], labellings[j])
-    return index.sum(axis=1) / (n - 1)
+    shares = np.ones(n) if weights is None else weights
+    return (index @ shares) / (shares.sum() - shares)
 
 
 def _sums(

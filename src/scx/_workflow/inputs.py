@@ -1,9 +1,9 @@
 """Step 1: check the user's AnnData and arguments, and return the input of the later steps."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from anndata import AnnData
@@ -78,6 +78,10 @@ class Request:
     model_dir: Path | None
     mask: NDArray[np.bool_] | None
     counts: sparse.csr_matrix
+
+    def without_data(self) -> Self:
+        """Return what training needs of the call, small enough to be sent to another process."""
+        return replace(self, target=replace(self.target, adata=AnnData()), mask=None, counts=self.counts[:0])
 
 
 def check_fit(
@@ -169,14 +173,15 @@ def check_algorithm(name: str, algorithm: str, n_clusters: int | None, resolutio
     return checked
 
 
-def check_target(
-    adata: AnnData, key_added: str, *, copy: bool, confidence: bool = False, agreement: bool = False
-) -> Target:
-    """Return where clusters of existing data are written; raise if they cannot be written there."""
+def check_target(adata: AnnData, key_added: str, *, copy: bool, **written: bool) -> Target:
+    """Return where clusters of existing data are written; raise if they cannot be written there.
+
+    `written` says which fields beside the clusters, see :meth:`~scx._workflow.keys.Keys.written`.
+    """
     keys = Keys(key_added)
     _anndata.check_anndata(adata, min_vars=0)
     _anndata.check_storage(adata, None, copy=copy, counts=False)
-    check_key_added(adata, keys, keys.written(confidence=confidence, agreement=agreement))
+    check_key_added(adata, keys, keys.written(**written))
     return Target(adata, keys, copy)
 
 

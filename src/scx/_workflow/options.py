@@ -100,3 +100,10 @@ def shared_parameters(key_added: str) -> list[Parameter]:
         annotation, default = get_args(hint) if name != "key_added" else (hint, Default(key_added))
         parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default.value, annotation=annotation))
     return parameters
+
+
+def fit_options(**changes: Any) -> FitOptions:
+    """Return all options at their defaults, except for `changes`, which include ``key_added``."""
+    defaults = {parameter.name: parameter.default for parameter in shared_parameters(changes["key_added"])}
+    options: FitOptions = {**defaults, **changes}  # type: ignore[typeddict-item]
+    return options

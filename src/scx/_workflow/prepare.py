@@ -57,16 +57,16 @@ def prepare(
     """
     from scx.model._core.preparation import Preparation
 
-    if isinstance(min_cells, float):
-        min_cells = math.ceil(min_cells * counts.shape[0])
-    kept = counts.getnnz(axis=0) >= min_cells
-    totals = np.asarray(counts @ kept.astype(np.float32), dtype=np.float64)
+    least = math.ceil(min_cells * counts.shape[0]) if isinstance(min_cells, float) else min_cells
+    kept, totals = expressed_genes(counts, least)
     mask = kept & (mask_var if mask_var is not None else True)
     if mask_var is None and mask.sum() > n_top_genes:
-        mask[mask] = _highly_variable(counts[:, mask], totals, n_top_genes)
+        candidates = np.flatnonzero(mask)
+        most_variable = rank_by_variability(counts[:, candidates], totals)[:n_top_genes]
+        mask = np.isin(np.arange(len(mask)), candidates[most_variable])
     if mask.sum() < _anndata.MIN_GENES:
         msg = (
-            f"Only {mask.sum()} of the selected genes have counts in at least {min_cells} cells; training needs "
+            f"Only {mask.sum()} of the selected genes have counts in at least {least} cells; training needs "
             f"{_anndata.MIN_GENES}. Select more genes with `mask_var` or `n_top_genes`."
         )
         raise ValueError(msg)
@@ -79,6 +79,12 @@ def prepare(
     )
     names = np.asarray(adata.var_names)
     return WorkingData(working, Preparation(names[mask], layer, SIZE_FACTOR, names[kept]))
+
+
+def expressed_genes(counts: sparse.csr_matrix, min_cells: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which genes have counts in `min_cells` cells, and the totals of cells over them."""
+    kept = counts.getnnz(axis=0) >= min_cells
+    return kept, np.asarray(counts @ kept.astype(np.float32), dtype=np.float64)
 
 
 def resolve_mask_var(
@@ -111,16 +117,16 @@ def resolve_mask_var(
     return _checks.check_mask(name, mask_var, adata.var_names, "gene")
 
 
-def _highly_variable(
-    counts: sparse.csr_matrix, size_factors: NDArray[np.floating], n_top_genes: int
-) -> NDArray[np.bool_]:
-    """Select genes by normalised dispersion, as scanpy does by default; of ties, the first."""
+def rank_by_variability(counts: sparse.csr_matrix, size_factors: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return all genes, the most variable first.
+
+    Variability is the normalised dispersion that scanpy uses by default; of ties, the first gene
+    comes first. The ranking is the same for any number of genes to select.
+    """
     import scanpy as sc
 
     logged = AnnData(log_normalized(counts, size_factors), uns={"log1p": {}})
-    genes = sc.pp.highly_variable_genes(logged, n_top_genes=n_top_genes, inplace=False)
+    genes = sc.pp.highly_variable_genes(logged, n_top_genes=counts.shape[1], inplace=False)
     assert genes is not None  # as with inplace=False
     dispersion = genes["dispersions_norm"].to_numpy()
-    mask = np.zeros(len(dispersion), dtype=bool)
-    mask[np.argsort(np.where(np.isnan(dispersion), np.inf, -dispersion), kind="stable")[:n_top_genes]] = True
-    return mask
+    return np.argsort(np.where(np.isnan(dispersion), np.inf, -dispersion), kind="stable")

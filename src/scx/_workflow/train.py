@@ -1,6 +1,7 @@
 """Steps 3 to 5: train a model under a seed, embed the cells, cluster the embedding."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,23 @@ class Run:
 
 
 def run_once(request: Request, data: WorkingData, train_seed: int, cluster_seed: int) -> Run:
-    """Train, embed and cluster, with all global generators seeded."""
+    """Train, embed and cluster."""
+    with trained(request, data, train_seed) as model:
+        embedding = model.get_latent_representation()
+        partition = model.partition(embedding, request.n_clusters, request.algorithm, cluster_seed, request.resolution)
+        features = model.features(embedding)
+    return Run(model, embedding, features, partition, cluster_seed)
+
+
+def embed_once(request: Request, data: WorkingData, seed: int) -> NDArray[np.float32]:
+    """Train and embed."""
+    with trained(request, data, seed) as model:
+        return model.get_latent_representation()
+
+
+@contextmanager
+def trained(request: Request, data: WorkingData, seed: int) -> "Iterator[DeepClusteringModel]":
+    """Train a model and give access to it, with all global generators seeded."""
     from scx.model._core.session import quiet
 
     options = request.options
@@ -44,7 +61,7 @@ def run_once(request: Request, data: WorkingData, train_seed: int, cluster_seed:
     setup = {"layer": options["layer"], "size_factor_key": SIZE_FACTOR}
     for field in request.obs_fields:
         setup |= field.setup
-    with global_seed(train_seed), quiet():
+    with global_seed(seed), quiet():
         request.model_cls.setup_anndata(working, **setup)
         model = request.model_cls(working, recipe=options["recipe"], **request.module_kwargs)
         model.preparation_ = data.preparation
@@ -54,15 +71,11 @@ def run_once(request: Request, data: WorkingData, train_seed: int, cluster_seed:
                 batch_size=options["batch_size"],
                 **{"enable_progress_bar": sc.settings.verbosity > 0, **training},
             )
-            embedding = model.get_latent_representation()
-            partition = model.partition(
-                embedding, request.n_clusters, request.algorithm, cluster_seed, request.resolution
-            )
+            yield model
         finally:
             # Otherwise scvi-tools keeps the working AnnData, and thus the counts, until the session
             # ends.
             model.deregister_manager(working)
-    return Run(model, embedding, model.features(embedding), partition, cluster_seed)
 
 
 def combine(runs: list[Run], n_clusters: int | None, seed: int) -> tuple[Partition, Run]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scx._methods import METHODS
 from scx.tl._cluster import cluster
 from scx.tl._consensus import consensus
+from scx.tl._ensemble import ensemble
 
 if TYPE_CHECKING:  # for editors and type checkers; a test compares the names with the registry
     from scx.tl._cicl import cicl as cicl
@@ -23,7 +24,7 @@ else:
         raise AttributeError(msg)
 
 
-__all__ = sorted([cluster.__name__, consensus.__name__, *METHODS])
+__all__ = sorted([cluster.__name__, consensus.__name__, ensemble.__name__, *METHODS])
 
 
 def __dir__() -> list[str]:
