@@ -265,6 +265,38 @@ CONSENSUS: dict[str, list[Case]] = {
     ],
 }
 
+ENSEMBLE: dict[str, list[Case]] = {
+    **COMMON,
+    "n_clusters": METHOD["n_clusters"],
+    "key_added": METHOD["key_added"],
+    "layer": METHOD["layer"],
+    "mask_var": [
+        accepts(None, same),
+        accepts("ten", other),
+        accepts(np.arange(N_VARS) < 5, other),
+        refuses(np.arange(N_VARS) < 4, "4"),
+        refuses(np.ones(N_VARS + 1, dtype=bool), f"{N_VARS} in all"),
+        refuses("no", "ten"),
+    ],
+    "members": [
+        accepts({"pca": 1}, lambda done: len(done.adata.uns[KEY]["clusterings"]["score"]) == 2),
+        accepts({"pca": np.int64(4)}, lambda done: len(done.adata.uns[KEY]["clusterings"]["score"]) == 8),
+        refuses({}, "at least one of"),
+        refuses({"pca": 0}, "at least 1"),
+        refuses({"pca": 1.5}, "whole number"),
+        refuses({"PCA": 1}, "pca"),
+        refuses({"pca": 1, 2: 1}, "members"),
+    ],
+    "n_jobs": [
+        accepts(1, same),
+        accepts(np.int64(1), same),
+        refuses(0, "-1"),
+        refuses(1.5, "whole number"),
+    ],
+    "accelerator": [accepts("cpu", same), refuses("warp", '"auto"', members={"contrastive": 1})],
+    "devices": [accepts(1, same), refuses("many", accelerator="cpu", members={"contrastive": 1})],
+}
+
 LONG = ("10**12", "10**30")  # would run that long
 
 
@@ -289,4 +321,5 @@ TARGETS = [
     *map(_method, METHODS),
     Target("tl.cluster", scx.tl.cluster, lambda: {"adata": small(), "n_clusters": 3, "use_rep": "X_emb", "key_added": KEY}, CLUSTER),
     Target("tl.consensus", scx.tl.consensus, lambda: {"adata": small(), "keys": ["run0", "run1"], "key_added": KEY}, CONSENSUS),
+    Target("tl.ensemble", scx.tl.ensemble, lambda: {"adata": small(), "n_clusters": 3, "members": {"pca": 2}, "key_added": KEY}, ENSEMBLE, {"n_jobs": LONG}),
 ]  # fmt: skip
