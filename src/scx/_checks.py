@@ -70,18 +70,38 @@ def check_epochs(name: str, epochs: Any, max_epochs: int) -> None:
         check_positive_int(name, epoch, minimum=0, maximum=max_epochs, why=" (the number of epochs)")
 
 
-def check_n_clusters(n_clusters: Any, n_obs: int, n_types: int = 0) -> None:
-    """Raise unless `n_clusters` is None or a number from 2 to `n_obs`, and at least `n_types`."""
-    if n_clusters is not None:
+def check_n_clusters(n_clusters: Any, n_obs: int, n_types: int = 0) -> int | tuple[int, int] | None:
+    """Return None, the number, or the least and the largest number, as plain integers.
+
+    Raise unless all numbers are from 2 to `n_obs`, and a single one is at least `n_types`.
+    """
+    if n_clusters is None:
+        return None
+    if isinstance(n_clusters, Integral):
         check_positive_int("n_clusters", n_clusters, minimum=2, maximum=n_obs, why=" (the number of cells)")
         if n_clusters < n_types:
             msg = (
                 f"The labels have {n_types} types, more than `n_clusters={n_clusters}`. Pass a larger number, or None."
             )
             raise ValueError(msg)
+        return int(n_clusters)
+    bounds = tuple(n_clusters)
+    if len(bounds) != 2:
+        msg = f"`n_clusters` must be a number, or the least and the largest number, such as (4, 20); got {short_repr(n_clusters)}."
+        raise ValueError(msg)
+    if n_types:
+        msg = f"With labels, `n_clusters` must be one number or None, got {short_repr(n_clusters)}: known types and new groups set the number."
+        raise ValueError(msg)
+    for bound in bounds:
+        check_positive_int("n_clusters", bound, minimum=2, maximum=n_obs, why=" (the number of cells)")
+    low, high = map(int, bounds)
+    if low > high:
+        msg = f"`n_clusters={short_repr(n_clusters)}` must name the least number first."
+        raise ValueError(msg)
+    return low, high
 
 
-def check_resolution(resolution: float | None, n_clusters: int | None, name: str, algorithm: str) -> None:
+def check_resolution(resolution: float | None, n_clusters: object, name: str, algorithm: str) -> None:
     """Raise if a `resolution` is passed but not used; argument `name` chooses the `algorithm`."""
     if resolution is None:
         return

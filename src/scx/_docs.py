@@ -12,8 +12,9 @@ METHOD_DATA = """\
 adata
     Cells × genes, with raw counts in ``X`` or in `layer`.
 n_clusters
-    Number of clusters k. None chooses it on the embedding by stability and separation, see
-    :doc:`/clusters`; with ``cluster="leiden"``, None takes as many as Leiden finds at `resolution`."""
+    Number of clusters k, or the least and the largest number to choose from, such as ``(4, 20)``.
+    It is chosen on the embedding by stability and separation, see :doc:`/clusters`. None chooses
+    any number; with ``cluster="leiden"``, None takes as many as Leiden finds at `resolution`."""
 
 METHOD_RETURNS = """\
 Returns

@@ -4,7 +4,7 @@ import torch
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from scx._clustering.evidence import deviance_explained, evidence, mean_agreement
+from scx._clustering.evidence import deviance_explained, evidence, mean_agreement, pairwise_agreement
 
 
 @pytest.fixture
@@ -58,12 +58,21 @@ def test_does_not_depend_on_names_order_or_depth(groups):
 def test_agreement_is_the_mean_adjusted_rand_index(groups):
     *_, truth = groups
     halves, merged = np.arange(100) % 2, np.minimum(truth, 1)
-    found = mean_agreement([truth, halves, merged])
-    expected = np.mean([adjusted_rand_score(truth, halves), adjusted_rand_score(truth, merged)])
-    assert found[0] == pytest.approx(expected)
-    assert np.isnan(mean_agreement([truth])).all()
-    weighted = (3 * adjusted_rand_score(truth, halves) + adjusted_rand_score(truth, merged)) / 4
-    assert mean_agreement([truth, halves, merged], np.array([9.0, 3, 1]))[0] == pytest.approx(weighted)
+    first, second = adjusted_rand_score(truth, halves), adjusted_rand_score(truth, merged)
+    index = pairwise_agreement([truth, halves, merged])
+    assert mean_agreement(index)[0] == pytest.approx((first + second) / 2)
+    assert mean_agreement(index, np.array([9.0, 3, 1]))[0] == pytest.approx((3 * first + second) / 4)
+    assert np.isnan(mean_agreement(np.eye(1))).all()
+
+
+def test_the_score_weighs_by_the_rank_of_the_fit(groups):
+    counts, factors, truth = groups
+    halves, merged = np.arange(100) % 2, np.minimum(truth, 1)  # the truth fits best, the halves worst
+    found = evidence(counts, factors, [merged, halves, truth])
+    assert found.deviance_explained.argsort().tolist() == [1, 0, 2]
+    first, second = adjusted_rand_score(merged, halves), adjusted_rand_score(merged, truth)
+    assert found.score[0] == pytest.approx((1 * first + 9 * second) / 10)
+    assert found.agreement[0] == pytest.approx((first + second) / 2)
 
 
 def test_the_truth_has_the_highest_score(groups):
@@ -77,11 +86,9 @@ def test_the_truth_has_the_highest_score(groups):
         worse.append(labels)
     found = evidence(counts, factors, [*worse, truth])
     assert found.score.argmax() == 4
-    assert found.score[4] == 1
-    assert (found.score > 0).all()
 
 
 def test_equal_labellings_have_equal_scores(groups):
     counts, factors, truth = groups
     found = evidence(counts, factors, [truth, 2 - truth])
-    assert found.score[0] == found.score[1] == 0.75
+    assert found.score.tolist() == found.agreement.tolist() == [1, 1]

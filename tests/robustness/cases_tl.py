@@ -73,6 +73,18 @@ COMMON: dict[str, list[Case]] = {
 }  # fmt: skip
 
 
+RANGES: list[Case] = [
+    accepts((2, 5), lambda done: 2 <= done.adata.obs[KEY].nunique() <= 5 and list(done.adata.uns[KEY]["n_clusters"]["asked"]) == [2, 5]),
+    accepts(np.array([4, 5]), lambda done: done.adata.uns[KEY]["n_clusters"]["chosen"] in (4, 5)),
+    accepts([3, 3], lambda done: done.adata.uns[KEY]["n_clusters"]["chosen"] == 3),
+    refuses((5, 2), "least number first"),
+    refuses((1, 5), "between 2 and"),
+    refuses((2, N_OBS + 1), "between 2 and"),
+    refuses((2, 3, 4), "(4, 20)"),
+    refuses((2,), "(4, 20)"),
+]  # fmt: skip
+
+
 def model_is_saved(done: Outcome) -> bool:
     folder = Path(done.arguments["model_dir"]).expanduser()
     return (folder / "manifest.json").exists() and [
@@ -84,6 +96,7 @@ METHOD: dict[str, list[Case]] = {
     **COMMON,
     "n_clusters": [
         *COMMON["n_clusters"],
+        *RANGES,
         accepts(None, lambda done: done.adata.uns[KEY]["n_clusters"]["chosen"] == done.adata.obs[KEY].nunique()),
     ],
     "key_added": [*COMMON["key_added"], refuses("emb", "X_emb")],
@@ -191,6 +204,7 @@ SEMIAAE: dict[str, list[Case]] = {
         accepts(3, lambda done: done.adata.obs[KEY].nunique() <= 3),
         accepts(None, lambda done: done.adata.uns[KEY]["n_clusters"]["chosen"] == done.adata.obs[KEY].nunique()),
         refuses(2, "labels have 3 types"),
+        refuses((3, 6), "With labels"),
         refuses(N_OBS + 1, "between 2 and"),
     ],
     "labels_key": [
@@ -221,6 +235,7 @@ CLUSTER: dict[str, list[Case]] = {
     **COMMON,
     "n_clusters": [
         *COMMON["n_clusters"],
+        *RANGES,
         accepts(None, lambda done: done.adata.obs[KEY].nunique() == 3),
         accepts(N_OBS, lambda done: done.adata.obs[KEY].nunique() == N_OBS),
     ],

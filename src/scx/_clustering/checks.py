@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from scx._checks import warn
+from scx._clustering.n_clusters import NClusters
 from scx._clustering.types import Partition
 
 CHANCE = 1.05
 """Clusters separate nothing if the mean confidence is below this many times that of chance."""
 
 
-def check_partition(partition: Partition, requested: int | None) -> Partition:
+def check_partition(partition: Partition, requested: NClusters) -> Partition:
     """Return the partition with the numbers of clusters found and requested in its ``info``.
 
     Warn if the numbers differ, and if the clusters separate nothing.
@@ -21,9 +22,11 @@ def check_partition(partition: Partition, requested: int | None) -> Partition:
     if number["chosen"] != n_found:
         number |= {"chosen": n_found, "reason": f"{number['reason']}; {n_found} found"}
     if requested is not None:
-        number["asked"] = int(requested)
-        if n_found != requested:
-            warn(f"There are {n_found} clusters, not the {requested} that `n_clusters` asks for ({number['reason']}).")
+        number["asked"] = requested
+        low, high = (requested, requested) if isinstance(requested, int) else requested
+        if not low <= n_found <= high:
+            asked = low if low == high else f"{low} to {high}"
+            warn(f"There are {n_found} clusters, not the {asked} that `n_clusters` asks for ({number['reason']}).")
     if n_found == 1:
         _warn_nothing_separated("all cells are in one")
     elif (

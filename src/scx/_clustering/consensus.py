@@ -10,7 +10,7 @@ from scipy import sparse
 from scx._clustering.algorithms import N_STARTS
 from scx._clustering.arrays import Labels, Points
 from scx._clustering.confidence import fit_confidence
-from scx._clustering.n_clusters import fixed_n_clusters
+from scx._clustering.n_clusters import NClusters, fixed_n_clusters
 from scx._clustering.naming import named_after, ordered_by_size
 from scx._clustering.rules import NeighborVote
 from scx._clustering.types import Assignment, Partition
@@ -23,7 +23,7 @@ MAX_VOTERS = 50_000
 
 
 def consensus_of_runs(
-    runs: Sequence[Partition], embeddings: Sequence[Points], n_clusters: int | None, seed: int
+    runs: Sequence[Partition], embeddings: Sequence[Points], n_clusters: NClusters, seed: int
 ) -> tuple[Partition, int]:
     """Return the consensus of training runs, and the index of the run that agrees with it most.
 
@@ -40,13 +40,14 @@ def consensus_of_runs(
         What each run clustered: the embedding of these cells, each of shape (n_cells, n_dims), with
         the probabilities of known types if there are any.
     n_clusters
-        Number of clusters; None for the median over the runs.
+        Number of clusters; the median over the runs if it was not given.
     seed
         Seed of :func:`consensus`, and of the cells that vote.
     """
     if len(runs) == 1:
         return runs[0], 0
-    found = consensus([run.labels for run in runs], n_clusters, seed)
+    given = n_clusters if isinstance(n_clusters, int) else None
+    found = consensus([run.labels for run in runs], given, seed)
     chosen = int(np.argmax(found.info["agreement"]))
     run = runs[chosen]
     voters = np.random.default_rng(seed).permutation(len(found.labels))[:MAX_VOTERS]

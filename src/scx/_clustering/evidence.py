@@ -10,9 +10,6 @@ from scipy import sparse
 
 from scx._clustering.arrays import Labels
 
-FIT_WEIGHT = 2
-"""Weight of the rank in deviance explained in the score, relative to the rank in agreement."""
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -23,11 +20,10 @@ class Evidence:
     deviance_explained
         See :func:`deviance_explained`.
     agreement
-        See :func:`mean_agreement`, each labelling weighted by its squared rank in deviance
-        explained.
+        See :func:`mean_agreement`, with equal weights.
     score
-        Mean of the ranks of both, each scaled to (0, 1], where the rank in deviance explained
-        counts twice. Ties share their mean rank.
+        The same, with each labelling weighted by its squared rank in deviance explained; ties share
+        their mean rank.
     """
 
     deviance_explained: NDArray[np.float64]
@@ -39,7 +35,8 @@ def evidence(counts: sparse.csr_matrix, size_factors: NDArray[np.floating], labe
     """Score labellings by the counts and by their agreement, see :class:`Evidence`.
 
     A labelling that fits the counts better than the others may follow depth or batches; one on
-    which the others agree may share their errors. Both together guard against either.
+    which the others agree may share their errors. The score asks for agreement with labellings that
+    fit the counts.
 
     Parameters
     ----------
@@ -50,11 +47,11 @@ def evidence(counts: sparse.csr_matrix, size_factors: NDArray[np.floating], labe
     labellings
         Cluster of each cell, codes from 0, each of shape (n_cells,).
     """
+    from scipy.stats import rankdata
+
     explained = deviance_explained(counts, size_factors, labellings)
-    fit = _scaled_rank(explained)
-    agreement = mean_agreement(labellings, fit**2)
-    score = (FIT_WEIGHT * fit + _scaled_rank(agreement)) / (FIT_WEIGHT + 1)
-    return Evidence(explained, agreement, score)
+    index = pairwise_agreement(labellings)
+    return Evidence(explained, mean_agreement(index), mean_agreement(index, rankdata(explained) ** 2))
 
 
 def deviance_explained(
@@ -87,22 +84,31 @@ def deviance_explained(
     return np.array(gains) / saturated if saturated > 0 else np.zeros(len(gains))
 
 
-def mean_agreement(labellings: Sequence[Labels], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Return the mean adjusted Rand index of each labelling with the others; NaN for a single one.
-
-    The index is that of :cite:t:`Hubert1985`. With `weights`, shape (n_labellings,), positive, the
-    mean is weighted by those of the others.
-    """
+def pairwise_agreement(labellings: Sequence[Labels]) -> NDArray[np.float64]:
+    """Return the adjusted Rand index :cite:p:`Hubert1985` of all pairs, labellings × labellings."""
     from sklearn.metrics import adjusted_rand_score
 
-    n = len(labellings)
-    if n == 1:
-        return np.full(1, np.nan)
-    index = np.zeros((n, n))
-    for i, j in combinations(range(n), 2):
+    index = np.eye(len(labellings))
+    for i, j in combinations(range(len(labellings)), 2):
         index[i, j] = index[j, i] = adjusted_rand_score(labellings[i], labellings[j])
-    shares = np.ones(n) if weights is None else weights
-    return (index @ shares) / (shares.sum() - shares)
+    return index
+
+
+def mean_agreement(index: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Return the mean agreement of each labelling with the others; NaN for a single one.
+
+    Parameters
+    ----------
+    index
+        Agreement of all pairs, labellings × labellings, with 1 on the diagonal.
+    weights
+        Positive weight of each labelling as one of the others, shape (n_labellings,); None for
+        equal weights.
+    """
+    shares = np.ones(len(index)) if weights is None else weights
+    if len(index) == 1:
+        return np.full(1, np.nan)
+    return (index @ shares - shares) / (shares.sum() - shares)
 
 
 def _sums(
@@ -121,11 +127,3 @@ def _x_log_ratio(x: NDArray[np.floating], mean: NDArray[np.floating]) -> NDArray
 
     values: NDArray[np.float64] = xlogy(x, np.divide(x, mean, out=np.ones(mean.shape), where=x > 0))
     return values
-
-
-def _scaled_rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ranks over their number; values that are missing share one rank."""
-    from scipy.stats import rankdata
-
-    ranks: NDArray[np.float64] = rankdata(np.nan_to_num(values))
-    return ranks / len(values)

@@ -5,7 +5,7 @@ import numpy as np
 from scx._clustering.algorithms import leiden_at, run_algorithm
 from scx._clustering.arrays import Points
 from scx._clustering.confidence import Chance, fit_confidence, is_constant
-from scx._clustering.n_clusters import choose_n_clusters, fixed_n_clusters
+from scx._clustering.n_clusters import NClusters, find_n_clusters, fixed_n_clusters
 from scx._clustering.naming import ordered_by_size
 from scx._clustering.rules import NearestCenter
 from scx._clustering.types import Assignment, Partition
@@ -17,7 +17,7 @@ RESOLUTION = 1.0
 
 @exclusively
 def fit_partition(
-    embedding: Points, n_clusters: int | None, algorithm: str, seed: int, resolution: float | None = None
+    embedding: Points, n_clusters: NClusters, algorithm: str, seed: int, resolution: float | None = None
 ) -> Partition:
     """Cluster an embedding.
 
@@ -26,8 +26,9 @@ def fit_partition(
     embedding
         Shape (n_cells, n_dims).
     n_clusters
-        Number of clusters. With None, Leiden finds it at `resolution`; for the other algorithms,
-        :func:`scx._clustering.n_clusters.choose_n_clusters` chooses it.
+        Number of clusters, or bounds between which
+        :func:`scx._clustering.n_clusters.choose_n_clusters` chooses it. With None, Leiden finds it
+        at `resolution`; for the other algorithms, it is chosen.
     algorithm
         One of :data:`scx._clustering.algorithms.ALGORITHMS`.
     seed
@@ -47,7 +48,7 @@ def fit_partition(
         reason = f"Leiden at resolution {resolution}"
         number = fixed_n_clusters(int(found.max()) + 1, reason).info | {"resolution": resolution}
     else:
-        chosen = choose_n_clusters(embedding, seed) if n_clusters is None else fixed_n_clusters(n_clusters)
+        chosen = find_n_clusters(n_clusters, embedding, seed)
         number = chosen.info
         found, rule, n_fitted = run_algorithm(algorithm, embedding, chosen.chosen, seed)
     labels = ordered_by_size(found)
@@ -62,10 +63,10 @@ def fit_partition(
     )
 
 
-def _single_cluster(embedding: Points, n_clusters: int | None, algorithm: str) -> Partition:
+def _single_cluster(embedding: Points, n_clusters: NClusters, algorithm: str) -> Partition:
     """Return all cells as one cluster, with the confidence of one of `n_clusters` by chance."""
     labels = np.zeros(len(embedding), dtype=np.int64)
-    confidence = Chance(1 / (n_clusters or 2))
+    confidence = Chance(1 / (n_clusters if isinstance(n_clusters, int) else 2))
     number = fixed_n_clusters(1, "all cells have the same embedding").info
     return Partition(
         labels,

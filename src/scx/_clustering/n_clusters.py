@@ -22,6 +22,9 @@ MIN_CELLS_PER_CLUSTER = 5
 LARGEST = 64
 """Largest number of clusters to try."""
 
+type NClusters = int | tuple[int, int] | None
+"""A number of clusters; the least and the largest number to choose from; or None for any."""
+
 
 @dataclass(frozen=True)
 class NumberOfClusters:
@@ -40,12 +43,19 @@ class NumberOfClusters:
     info: dict[str, Any]
 
 
+def find_n_clusters(n_clusters: NClusters, embedding: Points, seed: int) -> NumberOfClusters:
+    """Return the number of clusters if it is given; choose it on the embedding if it is not."""
+    if isinstance(n_clusters, int):
+        return fixed_n_clusters(n_clusters)
+    return choose_n_clusters(embedding, seed, n_clusters or (2, LARGEST))
+
+
 def fixed_n_clusters(n_clusters: int, reason: str = "given") -> NumberOfClusters:
     """Return a number of clusters that is known."""
     return NumberOfClusters(n_clusters, {"chosen": n_clusters, "reason": reason})
 
 
-def choose_n_clusters(embedding: Points, seed: int) -> NumberOfClusters:
+def choose_n_clusters(embedding: Points, seed: int, bounds: tuple[int, int] = (2, LARGEST)) -> NumberOfClusters:
     r"""Choose the number of clusters by stability under resampling and separation.
 
     For each number k, the cells are split at random into halves, KMeans clusters each half, and
@@ -57,8 +67,8 @@ def choose_n_clusters(embedding: Points, seed: int) -> NumberOfClusters:
     the largest is chosen: such k show one structure at several depths, and it is easier to merge
     two clusters than to notice that a type is missing.
 
-    The numbers tried start at 2 and end ten above twice the best so far, since scores fall from
-    there on.
+    The numbers tried start at the lower bound and end ten above twice the best so far, since scores
+    fall from there on.
 
     Parameters
     ----------
@@ -66,6 +76,9 @@ def choose_n_clusters(embedding: Points, seed: int) -> NumberOfClusters:
         Shape (n_cells, n_dims).
     seed
         Seed of the cells used, at most 2,000, of the splits, and of the starts of KMeans.
+    bounds
+        Least and largest number to try. The largest is lower if there are fewer than ten of the
+        cells used for each cluster.
     """
     from sklearn.metrics import pairwise_distances
 
@@ -78,7 +91,8 @@ def choose_n_clusters(embedding: Points, seed: int) -> NumberOfClusters:
     stability: list[float] = []
     separation: list[float] = []
     score: list[float] = []
-    tried = range(2, max(2, min(LARGEST, len(cells) // (2 * MIN_CELLS_PER_CLUSTER))) + 1)
+    low, high = bounds
+    tried = range(low, max(low, min(high, len(cells) // (2 * MIN_CELLS_PER_CLUSTER))) + 1)
     for n_clusters in tried:
         splitwise = np.array(
             [

@@ -16,7 +16,8 @@ from scx._clustering.checks import check_partition
 from scx._clustering.consensus import agreement
 from scx._clustering.evidence import Evidence, evidence
 from scx._clustering.fit import fit_partition
-from scx._clustering.n_clusters import NumberOfClusters, choose_n_clusters, fixed_n_clusters
+from scx._clustering.n_clusters import NClusters, NumberOfClusters
+from scx._clustering.separation_and_fit import find_n_clusters_with_counts
 from scx._clustering.types import Partition
 from scx._methods import METHODS
 from scx._parallel import in_parallel
@@ -65,7 +66,7 @@ class Labelling:
 
 def ensemble_and_annotate(
     adata: AnnData,
-    n_clusters: int | None,
+    n_clusters: NClusters,
     *,
     members: Mapping[str, int],
     layer: str | None,
@@ -84,7 +85,7 @@ def ensemble_and_annotate(
     _anndata.check_anndata(adata)
     _anndata.check_layer(adata, layer)
     _anndata.check_storage(adata, layer, copy=copy)
-    _checks.check_n_clusters(n_clusters, adata.n_obs)
+    n_clusters = _checks.check_n_clusters(n_clusters, adata.n_obs)
     _checks.check_rng(rng)
     _checks.check_n_jobs(n_jobs)
     mask = resolve_mask_var(adata, mask_var, None, use_flagged=True)
@@ -105,7 +106,7 @@ def ensemble_and_annotate(
     if first:
         found |= {f"{name} + {PCA}": side_by_side([*first, embedding]) for name, embedding in trained.items()}
     # 3. cluster
-    number = choose_n_clusters(joint, k_seed) if n_clusters is None else fixed_n_clusters(n_clusters)
+    number = find_n_clusters_with_counts(n_clusters, joint, counts[:, :N_EVIDENCE_GENES], size_factors, k_seed)
     labellings = cluster_all(found, number, cluster_seed, n_jobs)
     # 4. choose
     labels = [labelling.partition.labels for labelling in labellings]
@@ -189,9 +190,10 @@ def record_of(labellings: list[Labelling], scores: Evidence, best: int) -> dict[
     """Return all labellings with their scores, and why the result is what it is."""
     chosen = labellings[best]
     reason = (
-        f"{chosen.algorithm} on {chosen.embedding} has the highest score of {len(labellings)} clusterings: it explains "
-        f"{scores.deviance_explained[best]:.1%} of the deviance of the counts (best {scores.deviance_explained.max():.1%}), "
-        f"and its mean agreement with the others is {scores.agreement[best]:.2f} (best {scores.agreement.max():.2f})"
+        f"{chosen.algorithm} on {chosen.embedding} has the highest score of {len(labellings)} clusterings, {scores.score[best]:.2f}: the mean "
+        "adjusted Rand index with the others, weighted by how well they fit the counts. It explains "
+        f"{scores.deviance_explained[best]:.1%} of the deviance of the counts; the best of all explains "
+        f"{scores.deviance_explained.max():.1%}"
     )
     table = {
         "embedding": [labelling.embedding for labelling in labellings],

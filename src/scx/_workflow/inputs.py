@@ -12,6 +12,7 @@ from scipy import sparse
 
 from scx import _anndata, _checks
 from scx._clustering.algorithms import ALGORITHMS
+from scx._clustering.n_clusters import NClusters
 from scx._config import Positive, check_option
 from scx._matrix import read_counts
 from scx._methods import Method
@@ -70,7 +71,7 @@ class Request:
     model_cls: "type[DeepClusteringModel]"
     recipe: "Recipe"
     options: FitOptions
-    n_clusters: int | None
+    n_clusters: NClusters
     algorithm: str
     resolution: float | None
     module_kwargs: Mapping[str, Any]
@@ -85,7 +86,7 @@ class Request:
 
 
 def check_fit(
-    method: Method, adata: AnnData, n_clusters: int | None, options: FitOptions, field_arguments: Mapping[str, Any]
+    method: Method, adata: AnnData, n_clusters: NClusters, options: FitOptions, field_arguments: Mapping[str, Any]
 ) -> Request:
     """Return the checked call of a method; raise if an argument or the data cannot be used."""
     model_cls, keys = method.model_cls, Keys(options["key_added"])
@@ -96,7 +97,7 @@ def check_fit(
     found = [READERS[name](adata, keys, field_arguments) for name in method.obs_fields]
     obs_fields = tuple(field for field in found if field is not None)
     n_types = sum(len(field.types) for field in obs_fields)
-    _checks.check_n_clusters(n_clusters, adata.n_obs, n_types=n_types)
+    n_clusters = _checks.check_n_clusters(n_clusters, adata.n_obs, n_types=n_types)
     _checks.check_choice("recipe", options["recipe"], model_cls.recipes)
     recipe = model_cls.recipes[options["recipe"]]
     algorithm = recipe.cluster if options["cluster"] is None else options["cluster"]
@@ -143,13 +144,14 @@ def check_fit(
 
 
 def check_module(
-    model_cls: "type[DeepClusteringModel]", recipe: "Recipe", n_clusters: int | None, options: FitOptions
+    model_cls: "type[DeepClusteringModel]", recipe: "Recipe", n_clusters: NClusters, options: FitOptions
 ) -> dict[str, Any]:
     """Return the arguments of the module that differ from the recipe's.
 
     They include `n_clusters` and `n_latent` if the module has arguments with these names.
     """
-    requested = {"n_clusters": n_clusters, "n_latent": options["n_latent"]}
+    given = n_clusters if isinstance(n_clusters, int) else None
+    requested = {"n_clusters": given, "n_latent": options["n_latent"]}
     requested = {
         name: value for name, value in requested.items() if value is not None and name in asdict(recipe.module)
     }
@@ -165,7 +167,7 @@ def checked_counts(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
     return counts
 
 
-def check_algorithm(name: str, algorithm: str, n_clusters: int | None, resolution: float | None) -> float | None:
+def check_algorithm(name: str, algorithm: str, n_clusters: NClusters, resolution: float | None) -> float | None:
     """Return the resolution; raise unless the `algorithm`, passed as `name`, can use it."""
     _checks.check_choice(name, algorithm, ALGORITHMS)
     checked: float | None = check_option("resolution", resolution, Positive | None)

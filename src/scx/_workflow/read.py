@@ -48,9 +48,7 @@ class NClustersCurves:
 
     chosen: int
     tried: NDArray[np.int64]
-    stability: NDArray[np.float64]
-    separation: NDArray[np.float64]
-    score: NDArray[np.float64]
+    curves: Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -170,12 +168,9 @@ def read_n_clusters(adata: AnnData, key: str) -> NClustersCurves:
             f"`scx.tl.cluster(adata, use_rep={use_rep!r}, key_added={f'{key}_chosen'!r})`."
         )
         raise ValueError(msg)
-    curves = {
-        name: _read_curve(key, ["n_clusters", name], number.get(name))
-        for name in ("tried", "score", "stability", "separation")
-    }
-    tried = curves.pop("tried").astype(np.int64)
-    return NClustersCurves(chosen=int(number["chosen"]), tried=tried, **curves)
+    names = ("score", "stability", "separation") if "score" in number else ("separation", "deviance_explained")
+    tried, *curves = (_read_curve(key, ["n_clusters", name], number.get(name)) for name in ("tried", *names))
+    return NClustersCurves(int(number["chosen"]), tried.astype(np.int64), dict(zip(names, curves, strict=True)))
 
 
 def read_calibration(adata: AnnData, key: str) -> Calibration:

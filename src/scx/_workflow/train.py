@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scx._clustering.consensus import consensus_of_runs
 from scx._clustering.fit import fit_partition
+from scx._clustering.n_clusters import NClusters
 from scx._clustering.types import Partition
 from scx._rng import global_seed
 from scx._workflow.inputs import Request
@@ -78,7 +79,7 @@ def trained(request: Request, data: WorkingData, seed: int) -> "Iterator[DeepClu
             model.deregister_manager(working)
 
 
-def combine(runs: list[Run], n_clusters: int | None, seed: int) -> tuple[Partition, Run]:
+def combine(runs: list[Run], n_clusters: NClusters, seed: int) -> tuple[Partition, Run]:
     """Return the consensus of the runs, and the run that agrees most with it."""
     partitions, features = [run.partition for run in runs], [run.features for run in runs]
     partition, kept = consensus_of_runs(partitions, features, n_clusters, seed)

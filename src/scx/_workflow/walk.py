@@ -14,6 +14,7 @@ from scx import _anndata, _checks
 from scx._clustering.checks import check_partition
 from scx._clustering.consensus import consensus
 from scx._clustering.fit import fit_partition
+from scx._clustering.n_clusters import NClusters
 from scx._clustering.types import Partition
 from scx._methods import Method
 from scx._rng import spawn_seeds
@@ -37,7 +38,7 @@ class Result:
 
 
 def fit_and_annotate(
-    method: Method, adata: AnnData, n_clusters: int | None, options: FitOptions, **field_arguments: Any
+    method: Method, adata: AnnData, n_clusters: NClusters, options: FitOptions, **field_arguments: Any
 ) -> AnnData | None:
     """Walk of a method: check, prepare, train, embed, cluster, write.
 
@@ -52,8 +53,8 @@ def fit_and_annotate(
     *run_seeds, consensus_seed = spawn_seeds(options["rng"], 2 * options["n_runs"] + 1)
     pairs = zip(run_seeds[::2], run_seeds[1::2], strict=True)
     runs = [run_once(request, data, train_seed, cluster_seed) for train_seed, cluster_seed in pairs]
-    partition, kept = combine(runs, n_clusters, consensus_seed)
-    partition = check_partition(partition, n_clusters)
+    partition, kept = combine(runs, request.n_clusters, consensus_seed)
+    partition = check_partition(partition, request.n_clusters)
     snapshots = cluster_snapshots(kept, request.algorithm)
     # 6. write
     result = Result(partition, record_of(request, kept, data.adata.n_vars), kept.embedding, snapshots)
@@ -82,7 +83,7 @@ def working_data(request: Request) -> WorkingData:
 
 def cluster_and_annotate(
     adata: AnnData,
-    n_clusters: int | None,
+    n_clusters: NClusters,
     *,
     use_rep: str,
     method: str,
@@ -93,7 +94,7 @@ def cluster_and_annotate(
 ) -> AnnData | None:
     """Walk of :func:`scx.tl.cluster`, with the same arguments: check, cluster, write."""
     target = check_target(adata, key_added, copy=copy, confidence=True)
-    _checks.check_n_clusters(n_clusters, adata.n_obs)
+    n_clusters = _checks.check_n_clusters(n_clusters, adata.n_obs)
     resolution = check_algorithm("method", method, n_clusters, resolution)
     _checks.check_rng(rng)
     embedding = _anndata.check_embedding(adata, use_rep)

@@ -8,7 +8,7 @@ from scx._workflow.walk import cluster_and_annotate
 @typed
 def cluster(
     adata: AnnData,
-    n_clusters: int | None = None,
+    n_clusters: int | tuple[int, int] | None = None,
     *,
     use_rep: str,
     method: str = "kmeans",
@@ -24,7 +24,8 @@ def cluster(
     adata
         Cells × genes, with an embedding in ``obsm``.
     n_clusters
-        Number of clusters k. None chooses k on the embedding, without labels: KMeans clusters
+        Number of clusters k, or the least and the largest number to choose from, such as
+        ``(4, 20)``; None for any. k is chosen on the embedding, without labels: KMeans clusters
         random halves of at most 2,000 cells for k = 2, 3, … The score of k is stability times
         separation. Stability is how well the clusters of one half match those of the other (Jaccard
         index); separation is how far apart they lie (silhouette); both are averaged over clusters.

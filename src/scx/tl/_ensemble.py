@@ -10,7 +10,7 @@ from scx._workflow.ensemble import DEFAULT_MEMBERS, ensemble_and_annotate
 @typed
 def ensemble(
     adata: AnnData,
-    n_clusters: int | None = None,
+    n_clusters: int | tuple[int, int] | None = None,
     *,
     members: dict[str, int] | None = None,
     layer: str | None = None,
@@ -25,17 +25,18 @@ def ensemble(
     """Cluster cells in many ways and keep the clustering with the best evidence, without labels.
 
     No embedding and no algorithm is best on all data. This function embeds the cells by several
-    members, clusters each embedding by KMeans and by Leiden at the same number of clusters, and
-    scores all these clusterings by how well they explain the counts and how far they agree, see
-    :func:`scx.metrics.count_evidence`. The one with the highest score is the result.
+    members and clusters each embedding by KMeans and by Leiden at the same number of clusters. The
+    result is the clustering that agrees most with the others, where those that explain the counts
+    well weigh more, see :func:`scx.metrics.count_evidence`.
 
     Parameters
     ----------
     adata
         Cells × genes, with raw counts in ``X`` or in `layer`.
     n_clusters
-        Number of clusters k. None chooses it on the joint embedding by stability and separation,
-        see :doc:`/clusters`.
+        Number of clusters k, or the least and the largest number to choose from, such as
+        ``(4, 20)``; None for any. k is chosen on the joint embedding by separation and fit to
+        the counts, see :doc:`/clusters`.
     members
         How many members there are of each kind; None for ``{"pca": 5, "contrastive": 1}``. Time
         grows with their number; training takes most of it.

@@ -11,7 +11,7 @@ from scx._workflow.walk import fit_and_annotate
 @method_function
 def semiaae(
     adata: AnnData,
-    n_clusters: int | None = None,
+    n_clusters: int | tuple[int, int] | None = None,
     *,
     labels_key: str | None = None,
     unlabeled_category: str = UNLABELED,

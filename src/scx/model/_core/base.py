@@ -15,6 +15,7 @@ from torch import Tensor
 from scx._anndata import check_some_cells
 from scx._checks import check_positive_int
 from scx._clustering.fit import fit_partition
+from scx._clustering.n_clusters import NClusters
 from scx._clustering.types import Partition
 from scx._rng import exclusively
 from scx._types import typed
@@ -71,7 +72,7 @@ class EmbeddingModel(ModelSetup):
     def partition(
         self,
         embedding: NDArray[np.float32],
-        n_clusters: int | None,
+        n_clusters: NClusters,
         algorithm: str,
         seed: int,
         resolution: float | None = None,

@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler
 
 from scx._anndata import check_unlabeled, parse_labels
 from scx._checks import check_key
+from scx._clustering.n_clusters import NClusters
 from scx._clustering.types import Partition, Prediction
 from scx._types import typed
 from scx.model._core.loaders import Rows, RowTargets
@@ -229,7 +230,7 @@ class SemiAAE(DeepClusteringModel):
     def partition(
         self,
         embedding: NDArray[np.float32],
-        n_clusters: int | None,
+        n_clusters: NClusters,
         algorithm: str,
         seed: int,
         resolution: float | None = None,
@@ -248,6 +249,7 @@ class SemiAAE(DeepClusteringModel):
         """
         if not self.types_:
             return super().partition(embedding, n_clusters, algorithm, seed, resolution)
+        assert not isinstance(n_clusters, tuple)  # refused with labels
         proba = self._for_cells(self.module.type_probabilities, None, None, None)
         if not self.module.config.guided:
             return partition_by_vote(embedding, proba, self._codes(), self.types_, n_clusters, algorithm, seed)
