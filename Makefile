@@ -15,7 +15,7 @@ help:
 	@echo "make docs   build the documentation, warnings are errors"
 	@echo "make mutation  2,200 small changes to losses, clustering, metrics and guidance: does a test notice? (half an hour on one core)"
 	@echo "make fuzz   10,000 AnnData objects of every dtype, storage and layout, against the contract (half an hour on one core)"
-	@echo "make bench  run the benchmarks (set SCX_DATA to the folder of the datasets)"
+	@echo "make bench  run the benchmarks that have no row yet, and write their tables (set SCX_DATA to the folder of the datasets)"
 
 $(BIN)/python:
 	@if command -v uv >/dev/null 2>&1; then uv venv --python ">=3.12" $(VENV); \
@@ -41,8 +41,9 @@ lint: $(VENV)/.stamp-lint
 docs: $(VENV)/.stamp-doc
 	$(ENV) $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-bench: $(VENV)/.stamp-base
-	$(ENV) $(BIN)/python benchmarks/clustering.py $(ARGS)
+bench: $(VENV)/.stamp-test
+	$(ENV) $(BIN)/python benchmarks/run.py $(ARGS)
+	$(ENV) $(BIN)/python benchmarks/tables.py
 	$(ENV) $(BIN)/python benchmarks/training_step.py
 
 # In a copy whose functions are not decorated: mutmut leaves decorated ones as they are. Mutants are tested in forked processes,

@@ -20,12 +20,12 @@ def datasets() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.h5ad"))
 
 
-def read(dataset: str) -> tuple[ad.AnnData, np.ndarray]:
-    """Return raw counts without any label, and the type of each cell."""
+def read(dataset: str, column: str = "cell_type") -> tuple[ad.AnnData, np.ndarray]:
+    """Return raw counts without any label, and the type of each cell in a column of ``obs``."""
     if dataset.startswith("simulated_"):
         adata, column = simulate(dataset), "group"
     else:
-        adata, column = ad.read_h5ad(FOLDER / f"{dataset}.h5ad"), "cell_type"
+        adata = ad.read_h5ad(FOLDER / f"{dataset}.h5ad")
     truth = adata.obs[column].astype(str).to_numpy().astype(str)
     return ad.AnnData(adata.X, obs=pd.DataFrame(index=adata.obs_names), var=pd.DataFrame(index=adata.var_names)), truth
 

@@ -263,7 +263,10 @@ def main() -> int:
     parser.add_argument("--datasets", nargs="+", default=datasets())
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument(
-        "--k", nargs="*", choices=[GIVEN, CHOSEN], default=[GIVEN], help="is the number of types given?"
+        "--k",
+        nargs="*",
+        choices=[GIVEN, CHOSEN],
+        help="is the number of types given? Default: given, but not with --labels",
     )
     parser.add_argument("--labels", nargs="+", default=[], help="share, or number, of cells of each type given")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
