@@ -4,7 +4,12 @@ import torch
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from scx._clustering.evidence import deviance_explained, evidence, mean_agreement, pairwise_agreement
+from scx._clustering.evidence import (
+    deviance_explained,
+    evidence,
+    log_likelihood,
+    reassigned,
+)
 
 
 @pytest.fixture
@@ -40,6 +45,39 @@ def test_deviance_explained_is_the_relative_gain_in_log_likelihood(groups):
     assert deviance_explained(counts, factors, [truth, halves]) == pytest.approx(expected, rel=1e-9)
 
 
+def test_log_likelihood_is_that_of_torch(groups):
+    counts, factors, truth = groups
+    halves = np.arange(100) % 2
+    expected = [poisson_log_likelihood(counts, factors, labels) / 100 for labels in (truth, halves)]
+    assert log_likelihood(counts, factors, [truth, halves]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_cells_are_reassigned_by_the_profiles_of_the_others(groups):
+    counts, factors, truth = groups
+    shuffled = np.random.default_rng(3).permutation(truth)
+    stable, unstable = reassigned(counts, factors, [truth, shuffled], 0)
+    assert stable > 0.97
+    assert unstable < 0.65
+    # the first fold by a loop
+    dense, halves = counts.toarray().astype(float), np.array_split(np.random.default_rng(0).permutation(100), 2)
+    n_same = 0
+    for known, new in (halves, halves[::-1]):
+        mean = (dense[known].sum(axis=0) + 0.5) / factors[known].sum()
+        added = np.median(factors)
+        rates = np.stack(
+            [
+                (dense[known][truth[known] == c].sum(axis=0) + added * mean)
+                / (factors[known][truth[known] == c].sum() + added)
+                for c in range(3)
+            ]
+        )
+        for cell in new:
+            means = torch.tensor(factors[cell] * rates)
+            fits = torch.distributions.Poisson(means).log_prob(torch.tensor(dense[cell])).sum(dim=1)
+            n_same += int(fits.argmax()) == truth[cell]
+    assert stable == n_same / 100
+
+
 def test_bounds(groups):
     counts, factors, _ = groups
     one, all_cells = np.zeros(100, dtype=int), np.arange(100)
@@ -55,24 +93,20 @@ def test_does_not_depend_on_names_order_or_depth(groups):
     assert shuffled == pytest.approx(deviance_explained(counts, factors, [truth]))
 
 
-def test_agreement_is_the_mean_adjusted_rand_index(groups):
-    *_, truth = groups
-    halves, merged = np.arange(100) % 2, np.minimum(truth, 1)
-    first, second = adjusted_rand_score(truth, halves), adjusted_rand_score(truth, merged)
-    index = pairwise_agreement([truth, halves, merged])
-    assert mean_agreement(index)[0] == pytest.approx((first + second) / 2)
-    assert mean_agreement(index, np.array([9.0, 3, 1]))[0] == pytest.approx((3 * first + second) / 4)
-    assert np.isnan(mean_agreement(np.eye(1))).all()
-
-
-def test_the_score_weighs_by_the_rank_of_the_fit(groups):
+def test_agreement_and_score_are_mean_adjusted_rand_indices(groups):
     counts, factors, truth = groups
     halves, merged = np.arange(100) % 2, np.minimum(truth, 1)  # the truth fits best, the halves worst
     found = evidence(counts, factors, [merged, halves, truth])
     assert found.deviance_explained.argsort().tolist() == [1, 0, 2]
     first, second = adjusted_rand_score(merged, halves), adjusted_rand_score(merged, truth)
-    assert found.score[0] == pytest.approx((1 * first + 9 * second) / 10)
     assert found.agreement[0] == pytest.approx((first + second) / 2)
+    assert found.score[0] == pytest.approx((2 * 1 + 1 * first + 3 * second) / 6)
+
+
+def test_a_single_labelling_agrees_with_nothing(groups):
+    counts, factors, truth = groups
+    found = evidence(counts, factors, [truth])
+    assert np.isnan([found.score[0], found.agreement[0]]).all()
 
 
 def test_the_truth_has_the_highest_score(groups):

@@ -55,6 +55,40 @@ SUBSET: list[Case] = [
 
 TARGETS: list[Target] = [
     Target(
+        "metrics.count_evidence",
+        scx.metrics.count_evidence,
+        made(keys=CLUSTERINGS),
+        {
+            "adata": [
+                *data(),
+                refuses(Made(lambda: holed()[:9].copy()), "9 cells", label="9 cells"),
+                refuses(Made(without_x), "empty", label="without X"),
+            ],
+            "keys": [
+                accepts("labels", lambda done: done.returned["score"].isna().all()),
+                accepts(["labels", "run1", "labels"], lambda done: list(done.returned.index) == ["labels", "run1"]),
+                refuses([], "empty"),
+                refuses(["run0", "nothing"], "run1"),
+                refuses("empty", "no cluster"),
+                refuses("early", "no cluster"),
+            ],
+            "layer": [
+                accepts("counts", lambda done: done.returned.equals(done.reference.returned)),
+                refuses("no", "counts"),
+                refuses("logged", "log-transformed"),
+            ],
+            "n_top_genes": [
+                accepts(5, lambda done: done.returned["log_likelihood"].notna()),
+                accepts(10**9, lambda done: done.returned.equals(done.reference.returned)),
+                refuses(4, "at least 5"),
+            ],
+            "rng": [
+                accepts(np.int64(0), lambda done: done.returned.equals(done.reference.returned)),
+                refuses(-1, "at least 0"),
+            ],
+        },
+    ),
+    Target(
         "metrics.clustering_report",
         scx.metrics.clustering_report,
         made(labels_key="labels", cluster_keys="run0"),

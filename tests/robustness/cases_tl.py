@@ -298,7 +298,7 @@ ENSEMBLE: dict[str, list[Case]] = {
         accepts({"pca": np.int64(4)}, lambda done: len(done.adata.uns[KEY]["clusterings"]["score"]) == 8),
         refuses({}, "at least one of"),
         refuses({"pca": 0}, "at least 1"),
-        refuses({"pca": 1.5}, "whole number"),
+        refuses({"pca": 1.5}, "members"),
         refuses({"PCA": 1}, "pca"),
         refuses({"pca": 1, 2: 1}, "members"),
     ],

@@ -10,6 +10,11 @@ from scipy import sparse
 
 from scx._clustering.arrays import Labels
 
+N_GENES = 1_000
+"""Most variable genes whose counts are the evidence."""
+PSEUDOCELLS = 1.0
+"""Cells of the mean profile that are added to each cluster before its rates are estimated."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -20,10 +25,10 @@ class Evidence:
     deviance_explained
         See :func:`deviance_explained`.
     agreement
-        See :func:`mean_agreement`, with equal weights.
+        Mean adjusted Rand index with the others; NaN for a single labelling.
     score
-        The same, with each labelling weighted by its squared rank in deviance explained; ties share
-        their mean rank.
+        Mean adjusted Rand index with all labellings, itself included, each weighted by its rank in
+        deviance explained: 1 for the worst; ties share their mean rank. NaN for a single labelling.
     """
 
     deviance_explained: NDArray[np.float64]
@@ -50,8 +55,12 @@ def evidence(counts: sparse.csr_matrix, size_factors: NDArray[np.floating], labe
     from scipy.stats import rankdata
 
     explained = deviance_explained(counts, size_factors, labellings)
+    n = len(labellings)
+    if n == 1:
+        return Evidence(explained, np.full(1, np.nan), np.full(1, np.nan))
     index = pairwise_agreement(labellings)
-    return Evidence(explained, mean_agreement(index), mean_agreement(index, rankdata(explained) ** 2))
+    rank = rankdata(explained)
+    return Evidence(explained, (index.sum(axis=1) - 1) / (n - 1), index @ rank / rank.sum())
 
 
 def deviance_explained(
@@ -79,9 +88,64 @@ def deviance_explained(
     saturated = _x_log_ratio(counts.data, np.repeat(factors, np.diff(counts.indptr)) * rate[counts.indices]).sum()
     gains = []
     for labels in labellings:
-        by_cluster, sizes = _sums(counts, factors, labels)
+        by_cluster, sizes = _sums(counts, factors, labels, int(labels.max()) + 1)
         gains.append(_x_log_ratio(by_cluster, sizes[:, None] * rate).sum())
     return np.array(gains) / saturated if saturated > 0 else np.zeros(len(gains))
+
+
+def log_likelihood(
+    counts: sparse.csr_matrix, size_factors: NDArray[np.floating], labellings: Sequence[Labels]
+) -> NDArray[np.float64]:
+    """Return the mean log-likelihood of a cell in nats, under the model of the deviance explained.
+
+    Parameters
+    ----------
+    counts, size_factors, labellings
+        As in :func:`evidence`.
+    """
+    from scipy.special import gammaln
+
+    factors = np.asarray(size_factors, dtype=np.float64)
+    rate = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel() / factors.sum()
+    x = counts.data.astype(np.float64)
+    # One rate per gene for all cells; its means add up to the counts, as they do for each cluster.
+    means = np.repeat(factors, np.diff(counts.indptr)) * rate[counts.indices]
+    single = float((x * np.log(means) - x - gammaln(x + 1)).sum())
+    gain = float(_x_log_ratio(x, means).sum())
+    return (single + gain * deviance_explained(counts, factors, labellings)) / counts.shape[0]
+
+
+def reassigned(
+    counts: sparse.csr_matrix, size_factors: NDArray[np.floating], labellings: Sequence[Labels], seed: int
+) -> NDArray[np.float64]:
+    """Return the share of cells that the profiles of other cells give the same cluster.
+
+    The cells are divided at random into halves. The rates of each cluster are estimated on one
+    half, with one pseudo-cell of the mean profile; each cell of the other half gets the cluster
+    with the highest Poisson likelihood of its counts.
+
+    Parameters
+    ----------
+    counts, size_factors, labellings
+        As in :func:`evidence`.
+    seed
+        Seed of the halves.
+    """
+    factors = np.asarray(size_factors, dtype=np.float64)
+    halves = np.array_split(np.random.default_rng(seed).permutation(len(factors)), 2)
+    pairs = [(counts[a], factors[a], a, counts[b], factors[b], b) for a, b in (halves, halves[::-1])]
+    shares = []
+    for labels in labellings:
+        n_same = 0
+        for known, known_factors, a, new, new_factors, b in pairs:
+            by_cluster, sizes = _sums(known, known_factors, labels[a], int(labels.max()) + 1)
+            added = PSEUDOCELLS * np.median(factors)
+            mean_rate = (np.asarray(known.sum(axis=0)).ravel() + 0.5) / known_factors.sum()
+            rates = (by_cluster + added * mean_rate) / (sizes + added)[:, None]
+            score = new @ np.log(rates).T - new_factors[:, None] * rates.sum(axis=1)
+            n_same += int((score.argmax(axis=1) == labels[b]).sum())
+        shares.append(n_same / len(factors))
+    return np.array(shares)
 
 
 def pairwise_agreement(labellings: Sequence[Labels]) -> NDArray[np.float64]:
@@ -94,30 +158,13 @@ def pairwise_agreement(labellings: Sequence[Labels]) -> NDArray[np.float64]:
     return index
 
 
-def mean_agreement(index: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Return the mean agreement of each labelling with the others; NaN for a single one.
-
-    Parameters
-    ----------
-    index
-        Agreement of all pairs, labellings × labellings, with 1 on the diagonal.
-    weights
-        Positive weight of each labelling as one of the others, shape (n_labellings,); None for
-        equal weights.
-    """
-    shares = np.ones(len(index)) if weights is None else weights
-    if len(index) == 1:
-        return np.full(1, np.nan)
-    return (index @ shares - shares) / (shares.sum() - shares)
-
-
 def _sums(
-    counts: sparse.csr_matrix, factors: NDArray[np.float64], labels: Labels
+    counts: sparse.csr_matrix, factors: NDArray[np.float64], labels: Labels, n_clusters: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sums of counts, clusters × genes, and of size factors, by cluster."""
     cells = np.arange(len(labels))
     # as wide as the sums must be: float32 would round them
-    indicator = sparse.csr_array((np.ones(len(labels)), (labels, cells)))
+    indicator = sparse.csr_array((np.ones(len(labels)), (labels, cells)), shape=(n_clusters, len(labels)))
     return np.asarray((indicator @ counts).todense()), indicator @ factors
 
 

@@ -14,6 +14,7 @@ from scipy import sparse
 from scx import _anndata, _checks
 from scx._clustering.checks import check_partition
 from scx._clustering.consensus import agreement
+from scx._clustering.evidence import N_GENES as N_EVIDENCE_GENES
 from scx._clustering.evidence import Evidence, evidence
 from scx._clustering.fit import fit_partition
 from scx._clustering.n_clusters import NClusters, NumberOfClusters
@@ -25,7 +26,7 @@ from scx._rng import spawn_seeds
 from scx._workflow.components import principal_components, side_by_side, views
 from scx._workflow.inputs import Request, check_fit, check_target, checked_counts
 from scx._workflow.options import fit_options
-from scx._workflow.prepare import expressed_genes, rank_by_variability, resolve_mask_var
+from scx._workflow.prepare import resolve_mask_var, variable_counts
 from scx._workflow.train import embed_once, recorded_seed
 from scx._workflow.walk import Result, working_data, write_result
 
@@ -33,12 +34,8 @@ PCA = "pca"
 """Name of the members that are principal components."""
 ALGORITHMS = ("kmeans", "leiden")
 """Algorithms that cluster each embedding."""
-MIN_CELLS = 3
-"""Genes with counts in fewer cells are left out."""
 N_GENES = 3_000
 """Most variable genes of which members take some."""
-N_EVIDENCE_GENES = 1_000
-"""Most variable genes whose counts are the evidence."""
 
 DEFAULT_MEMBERS = {PCA: 5, "contrastive": 1}
 
@@ -93,7 +90,7 @@ def ensemble_and_annotate(
         layer=layer, mask_var=mask_var, key_added=key_added, accelerator=accelerator, devices=devices, copy=copy
     )
     requests = {name: check_fit(METHODS[name], adata, n_clusters, options, {}) for name in members if name != PCA}
-    counts, size_factors = variable_counts(checked_counts(adata, layer), mask)
+    counts, size_factors = variable_counts(checked_counts(adata, layer), mask, N_GENES)
     # 2. embed
     start = logg.info(f"embedding {adata.n_obs} cells by {sum(members.values())} members")
     view_seed, k_seed, cluster_seed, *member_seeds = spawn_seeds(rng, 3 + sum(members.values()))
@@ -139,22 +136,6 @@ def check_members(members: Mapping[str, int]) -> dict[str, int]:
     return dict(members)
 
 
-def variable_counts(
-    counts: sparse.csr_matrix, mask: NDArray[np.bool_] | None
-) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
-    """Return the counts of the most variable genes, in this order, and the size factors."""
-    kept, totals = expressed_genes(counts, MIN_CELLS)
-    candidates = np.flatnonzero(kept if mask is None else kept & mask)
-    if len(candidates) < _anndata.MIN_GENES:
-        msg = (
-            f"Only {len(candidates)} of the selected genes have counts in at least {MIN_CELLS} cells; an ensemble needs "
-            f"{_anndata.MIN_GENES}. Select more genes with `mask_var`."
-        )
-        raise ValueError(msg)
-    ranked = candidates[rank_by_variability(counts[:, candidates], totals)]
-    return counts[:, ranked[:N_GENES]].sorted_indices(), totals
-
-
 def crew_of(
     members: Mapping[str, int],
     requests: Mapping[str, Request],
@@ -191,7 +172,7 @@ def record_of(labellings: list[Labelling], scores: Evidence, best: int) -> dict[
     chosen = labellings[best]
     reason = (
         f"{chosen.algorithm} on {chosen.embedding} has the highest score of {len(labellings)} clusterings, {scores.score[best]:.2f}: the mean "
-        "adjusted Rand index with the others, weighted by how well they fit the counts. It explains "
+        "adjusted Rand index with all of them, weighted by the rank of their fit to the counts. It explains "
         f"{scores.deviance_explained[best]:.1%} of the deviance of the counts; the best of all explains "
         f"{scores.deviance_explained.max():.1%}"
     )

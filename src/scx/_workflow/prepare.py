@@ -18,6 +18,9 @@ from scx._workflow.keys import SIZE_FACTOR
 if TYPE_CHECKING:
     from scx.model._core.preparation import Preparation
 
+MIN_CELLS = 3
+"""Genes with counts in fewer cells are left out where no recipe says otherwise."""
+
 
 @dataclass(frozen=True)
 class WorkingData:
@@ -85,6 +88,33 @@ def expressed_genes(counts: sparse.csr_matrix, min_cells: int) -> tuple[NDArray[
     """Return which genes have counts in `min_cells` cells, and the totals of cells over them."""
     kept = counts.getnnz(axis=0) >= min_cells
     return kept, np.asarray(counts @ kept.astype(np.float32), dtype=np.float64)
+
+
+def variable_counts(
+    counts: sparse.csr_matrix, mask: NDArray[np.bool_] | None, n_genes: int
+) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+    """Return the counts of the most variable genes, in this order, and the size factors.
+
+    Parameters
+    ----------
+    counts
+        Counts of all genes, cells × genes.
+    mask
+        Genes to choose from; None for all. Those with counts in fewer than three cells are left
+        out.
+    n_genes
+        Number of genes; all if there are fewer.
+    """
+    kept, totals = expressed_genes(counts, MIN_CELLS)
+    candidates = np.flatnonzero(kept if mask is None else kept & mask)
+    if len(candidates) < _anndata.MIN_GENES:
+        msg = (
+            f"Only {len(candidates)} of the selected genes have counts in at least {MIN_CELLS} cells; at least "
+            f"{_anndata.MIN_GENES} are needed. Select more genes."
+        )
+        raise ValueError(msg)
+    ranked = candidates[rank_by_variability(counts[:, candidates], totals)]
+    return counts[:, ranked[:n_genes]].sorted_indices(), totals
 
 
 def resolve_mask_var(

@@ -118,15 +118,16 @@ def agree_and_annotate(
 ) -> AnnData | None:
     """Walk of :func:`scx.tl.consensus`, with the same arguments: check, combine, write."""
     target = check_target(adata, key_added, copy=copy, agreement=True)
-    _checks.check_n_clusters(n_clusters, adata.n_obs)
+    given = _checks.check_n_clusters(n_clusters, adata.n_obs)
+    assert not isinstance(given, tuple)  # refused by its type
     _checks.check_rng(rng)
     keys = _checks.check_several("keys", keys)
     if weights is not None:
         weights = _checks.check_weights(weights, keys)
     labellings = [_anndata.check_labels(adata, key) for key in keys]
     start = logg.info(f"finding the consensus of {len(keys)} clusterings of {adata.n_obs} cells")
-    partition = consensus(labellings, n_clusters, spawn_seeds(rng, 1)[0], weights)
-    partition = check_partition(partition, n_clusters)
+    partition = consensus(labellings, given, spawn_seeds(rng, 1)[0], weights)
+    partition = check_partition(partition, given)
     settings = {"method": "consensus", "keys": keys, "weights": weights, "rng": recorded_seed(rng)}
     written = write_result(target, Result(partition, {"params": settings}), start)
     return written if copy else None
