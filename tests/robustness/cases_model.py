@@ -123,7 +123,7 @@ INIT: dict[str, list[Case]] = {
         refuses("Paper", "'default', 'paper'"),
     ],
     "module_kwargs": [
-        accepts({"n_latent": 2}, lambda done: done.returned.init_params_["kwargs"]["module_kwargs"]["n_latent"] == 2),
+        accepts({"n_latent": 2}, lambda done: done.returned.module.config.n_latent == 2),
         refuses({"max_valu": 3.0}, "max_value"),
         refuses({"n_latent": 0}),
         refuses({"max_value": float("nan")}),

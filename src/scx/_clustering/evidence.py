@@ -112,7 +112,8 @@ def log_likelihood(
     means = np.repeat(factors, np.diff(counts.indptr)) * rate[counts.indices]
     single = float((x * np.log(means) - x - gammaln(x + 1)).sum())
     gain = float(_x_log_ratio(x, means).sum())
-    return (single + gain * deviance_explained(counts, factors, labellings)) / counts.shape[0]
+    n_cells: int = counts.shape[0]
+    return (single + gain * deviance_explained(counts, factors, labellings)) / n_cells
 
 
 def reassigned(
