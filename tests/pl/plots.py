@@ -65,6 +65,15 @@ def fabricated(n_clusters: int = 6, n_labels: int = 5, key: str = "mine") -> ad.
             "separation": separation,
             "score": stability * separation,
         },
+        "clusterings": {
+            "embedding": np.array(
+                ["pca", "pca", "contrastive", "contrastive", "contrastive + pca", "contrastive + pca"]
+            ),
+            "algorithm": np.array(["kmeans", "leiden"] * 3),
+            "deviance_explained": np.array([0.11, 0.12, 0.14, 0.13, 0.145, 0.139]),
+            "agreement": np.array([0.55, 0.6, 0.7, 0.62, 0.73, 0.66]),
+            "score": np.array([0.61, 0.66, 0.77, 0.68, 0.8, 0.72]),
+        },
         "snapshots": np.array([0, 5, 40]),
         "calibration": {
             "confidence": np.array([0.35, 0.55, 0.75, 0.95]),
@@ -100,6 +109,7 @@ PLOTS = {
     "n_clusters": lambda a, **kw: scx.pl.n_clusters(a, "mine", **kw),
     "confidence": lambda a, **kw: scx.pl.confidence(a, "mine", **kw),
     "confusion": lambda a, **kw: scx.pl.confusion(a, "type", "mine", **kw),
+    "count_evidence": lambda a, **kw: scx.pl.count_evidence(a, "mine", **kw),
     "flow": lambda a, **kw: scx.pl.flow(a, "type", "mine", **kw),
     "reliability": lambda a, **kw: scx.pl.reliability(a, "mine", **kw),
     "knn_preservation": lambda a, **kw: scx.pl.knn_preservation(
@@ -111,7 +121,15 @@ PLOTS = {
     ),
     "benchmark": lambda a, **kw: scx.pl.benchmark(results(), **kw),
 }
-N_PANELS = {"embedding": 3, "history": 3, "confidence": 2, "layouts": 3, "clustering_over_training": 7, "benchmark": 2}
+N_PANELS = {
+    "count_evidence": 2,
+    "embedding": 3,
+    "history": 3,
+    "confidence": 2,
+    "layouts": 3,
+    "clustering_over_training": 7,
+    "benchmark": 2,
+}
 MANY = {
     "embedding_many": lambda a, **kw: scx.pl.embedding(a, "mine", **kw),
     "confidence_many": lambda a, **kw: scx.pl.confidence(a, "mine", on_embedding=False, **kw),

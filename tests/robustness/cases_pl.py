@@ -311,6 +311,25 @@ TARGETS: list[Target] = [
     ),
     target("n_clusters", {"key": keys(title("second"))}, key=KEY),
     target(
+        "count_evidence",
+        {
+            "keys": [
+                accepts(
+                    ["run0", "run1"],
+                    lambda done: [text.get_text() for text in axes(done)[0].get_yticklabels()] == ["run0", "run1"],
+                ),
+                accepts(("labels", "run1"), lambda done: len(points(done)) == 2),
+                refuses("nothing", KEY),
+                refuses("run0", "run0"),
+                refuses([], "empty"),
+                refuses(["run0", "nothing"], "run1"),
+            ],
+            "layer": [accepts("counts", lambda done: len(points(done)) == 2), refuses("no", "counts")],
+            "n_top_genes": [accepts(5, lambda done: len(points(done)) == 2), refuses(4, "at least 5")],
+        },
+        keys=["run0", "run1"],
+    ),
+    target(
         "confidence",
         {
             "key": keys(title("second")),

@@ -21,6 +21,7 @@ DICTS = ("params", "history", "phases", "n_clusters", "calibration")
 WITHOUT_MODEL = {
     "cluster": "scx.tl.cluster(adata, use_rep)",
     "consensus": "scx.tl.consensus(adata, keys)",
+    "ensemble": "scx.tl.ensemble(adata)",
 }
 """Calls that cluster without a model, by the name under which they write."""
 
@@ -171,6 +172,14 @@ def read_n_clusters(adata: AnnData, key: str) -> NClustersCurves:
     names = ("score", "stability", "separation") if "score" in number else ("separation", "deviance_explained")
     tried, *curves = (_read_curve(key, ["n_clusters", name], number.get(name)) for name in ("tried", *names))
     return NClustersCurves(int(number["chosen"]), tried.astype(np.int64), dict(zip(names, curves, strict=True)))
+
+
+def read_clusterings(adata: AnnData, key: str) -> pd.DataFrame:
+    """Return the scores of the clusterings of an ensemble, by name; raise unless there are some."""
+    table = read_record(adata, key, "clusterings")["clusterings"]
+    names = [f"{how} on {what}" for how, what in zip(table["algorithm"], table["embedding"], strict=True)]
+    columns = ("score", "agreement", "deviance_explained")
+    return pd.DataFrame({name: _read_curve(key, ["clusterings", name], table.get(name)) for name in columns}, names)
 
 
 def read_calibration(adata: AnnData, key: str) -> Calibration:

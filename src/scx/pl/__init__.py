@@ -4,6 +4,7 @@ from scx.pl._benchmark import benchmark
 from scx.pl._clustering_over_training import clustering_over_training
 from scx.pl._confidence import confidence
 from scx.pl._confusion import confusion
+from scx.pl._count_evidence import count_evidence
 from scx.pl._embedding import embedding
 from scx.pl._flow import flow
 from scx.pl._history import history
@@ -17,6 +18,7 @@ __all__ = [
     "clustering_over_training",
     "confidence",
     "confusion",
+    "count_evidence",
     "embedding",
     "flow",
     "history",
