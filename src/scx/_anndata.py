@@ -89,7 +89,7 @@ def check_labels(adata: AnnData, key: str) -> NDArray[np.int64]:
     check_key("keys", key, "obs", adata.obs)
     codes = pd.factorize(adata.obs[key].to_numpy())[0]
     if (codes < 0).any():
-        msg = f"{(codes < 0).sum()} of {adata.n_obs} cells have no cluster in `adata.obs[{key!r}]`. Remove these cells, or leave out this key."
+        msg = f"{(codes < 0).sum()} of {adata.n_obs} cells have no cluster in `adata.obs[{key!r}]`. Remove these cells, or leave this column out of `keys`."
         raise ValueError(msg)
     return codes
 

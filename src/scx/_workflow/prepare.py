@@ -156,7 +156,7 @@ def rank_by_variability(counts: sparse.csr_matrix, size_factors: NDArray[np.floa
     import scanpy as sc
 
     logged = AnnData(log_normalized(counts, size_factors), uns={"log1p": {}})
-    genes = sc.pp.highly_variable_genes(logged, n_top_genes=counts.shape[1], inplace=False)
+    genes = sc.pp.highly_variable_genes(logged, inplace=False)
     assert genes is not None  # as with inplace=False
     dispersion = genes["dispersions_norm"].to_numpy()
     return np.argsort(np.where(np.isnan(dispersion), np.inf, -dispersion), kind="stable")

@@ -176,7 +176,13 @@ def read_n_clusters(adata: AnnData, key: str) -> NClustersCurves:
 
 def read_clusterings(adata: AnnData, key: str) -> pd.DataFrame:
     """Return the scores of the clusterings of an ensemble, by name; raise unless there are some."""
-    table = read_record(adata, key, "clusterings")["clusterings"]
+    table = _records(adata).get(key, {}).get("clusterings")
+    if not isinstance(table, Mapping):
+        msg = (
+            f"There is no ensemble under `keys={key!r}`. Compute it with `scx.tl.ensemble(adata, key_added={key!r})`, "
+            f"or list columns of `adata.obs` with clusters, such as {[key]!r}."
+        )
+        raise ValueError(msg)
     names = [f"{how} on {what}" for how, what in zip(table["algorithm"], table["embedding"], strict=True)]
     columns = ("score", "agreement", "deviance_explained")
     return pd.DataFrame({name: _read_curve(key, ["clusterings", name], table.get(name)) for name in columns}, names)
