@@ -69,7 +69,7 @@ def code_version() -> str:
                 body = getattr(node, "body", None)
                 if isinstance(body, list):
                     node.body = [part for part in body if not is_text(part)]  # type: ignore[attr-defined]
-            digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+            digest.update(f"{name}\n{ast.unparse(tree)}\n".encode())
     return f"{version('scx')}+{digest.hexdigest()[:10]}"
 
 
