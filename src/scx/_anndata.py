@@ -86,8 +86,7 @@ def check_embedding(adata: AnnData, use_rep: str) -> NDArray[np.floating]:
 
 def check_labels(adata: AnnData, key: str) -> NDArray[np.int64]:
     """Return the codes of the clusters in ``adata.obs[key]``; raise unless every cell has one."""
-    check_key("keys", key, "obs", adata.obs)
-    codes = pd.factorize(adata.obs[key].to_numpy())[0]
+    codes = pd.factorize(check_column(adata, "keys", key).to_numpy())[0]
     if (codes < 0).any():
         msg = f"{(codes < 0).sum()} of {adata.n_obs} cells have no cluster in `adata.obs[{key!r}]`. Remove these cells, or leave this column out of `keys`."
         raise ValueError(msg)

@@ -31,6 +31,12 @@ def without_x() -> ad.AnnData:
     return adata
 
 
+def with_run0_twice() -> ad.AnnData:
+    adata = holed()
+    adata.obs = pd.concat([adata.obs, adata.obs[["run0"]]], axis=1)
+    return adata
+
+
 def made(**arguments: Any) -> Any:
     return lambda: {"adata": holed(), **arguments}
 
@@ -71,6 +77,8 @@ TARGETS: list[Target] = [
                 refuses(["run0", "nothing"], "run1"),
                 refuses("empty", "no cluster"),
                 refuses("early", "no cluster"),
+                refuses("lists", "strings"),
+                refuses("run0", "columns with this name", adata=Made(with_run0_twice), label="a name twice"),
             ],
             "layer": [
                 accepts("counts", lambda done: done.returned.equals(done.reference.returned)),
