@@ -78,6 +78,13 @@ def test_cells_are_reassigned_by_the_profiles_of_the_others(groups):
     assert stable == n_same / 100
 
 
+def test_no_cell_gets_a_cluster_without_cells_in_the_other_half(groups):
+    counts, factors, _ = groups
+    labels = np.zeros(100, dtype=int)
+    labels[np.random.default_rng(0).permutation(100)[50:]] = 1  # each half is a cluster
+    assert reassigned(counts, factors, [labels], 0) == [0]
+
+
 def test_bounds(groups):
     counts, factors, _ = groups
     one, all_cells = np.zeros(100, dtype=int), np.arange(100)

@@ -123,7 +123,7 @@ def reassigned(
 
     The cells are divided at random into halves. The rates of each cluster are estimated on one
     half, with one pseudo-cell of the mean profile; each cell of the other half gets the cluster
-    with the highest Poisson likelihood of its counts.
+    with the highest Poisson likelihood of its counts, among those with cells in the first half.
 
     Parameters
     ----------
@@ -144,6 +144,7 @@ def reassigned(
             mean_rate = (np.asarray(known.sum(axis=0)).ravel() + 0.5) / known_factors.sum()
             rates = (by_cluster + added * mean_rate) / (sizes + added)[:, None]
             score = new @ np.log(rates).T - new_factors[:, None] * rates.sum(axis=1)
+            score[:, sizes == 0] = -np.inf  # no cell of the cluster is known: its rates are those of the mean
             n_same += int((score.argmax(axis=1) == labels[b]).sum())
         shares.append(n_same / len(factors))
     return np.array(shares)
