@@ -24,9 +24,10 @@ def count_evidence(
     r"""Score clusterings by the counts and by their agreement, without reference labels.
 
     The count of gene g in cell i of cluster c is Poisson distributed with mean
-    :math:`s_i \lambda_{cg}`; s is the total count of the cell over all genes, and
-    :math:`\lambda_{cg} = \sum_{i \in c} x_{ig} / \sum_{i \in c} s_i`. Counts within a homogeneous
-    population are close to Poisson :cite:p:`Townes2019`, so clusters of one type each fit well.
+    :math:`s_i \lambda_{cg}`; s is the total count of the cell over all genes with counts in at
+    least three cells, and :math:`\lambda_{cg} = \sum_{i \in c} x_{ig} / \sum_{i \in c} s_i`. Counts
+    within a homogeneous population are close to Poisson :cite:p:`Townes2019`, so clusters of one
+    type each fit well.
 
     Compare clusterings with about the same number of clusters: more clusters always fit the counts
     better. Deviance explained alone may follow depth, the cell cycle or batches; agreement alone
