@@ -115,8 +115,8 @@ class Partition:
 
     @property
     def n_clusters(self) -> int:
-        """Number of clusters."""
-        return int(self.labels.max()) + 1
+        """Number of clusters. New cells need not be in all of them."""
+        return int(self.labels.max()) + 1 if self.names is None else len(self.names)
 
     @property
     def clusters(self) -> Clusters | None:

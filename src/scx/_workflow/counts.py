@@ -10,6 +10,7 @@ from scipy import sparse
 
 from scx._anndata import layer_names, matrix_name
 from scx._checks import warn
+from scx._matrix import read_counts
 
 type Values = NDArray[np.floating]
 """Entries of a matrix."""
@@ -18,6 +19,8 @@ MAX_LOG_VALUE = 20.0
 """Upper bound of log expression: log2 of one million (counts per million of a single gene)."""
 MAX_CELLS = 2_000
 """Number of cells that are examined for signs of a transformation."""
+BLOCK = 16_384
+"""Cells that are read at a time where the counts need not be in memory."""
 MIN_SHARE = 0.9
 """Share of the cells that must show a sign of normalisation."""
 TOTALS_TOLERANCE = 0.01
@@ -70,6 +73,12 @@ def check_counts(counts: sparse.csr_matrix, adata: AnnData, layer: str | None) -
         )
 
 
+def check_counts_in_blocks(adata: AnnData, layer: str | None) -> None:
+    """Raise unless the values can be raw counts, reading few cells at a time."""
+    for start in range(0, adata.n_obs, BLOCK):
+        check_counts(read_counts(adata[start : start + BLOCK], layer), adata, layer)
+
+
 def _find_transformation(counts: sparse.csr_matrix, fractional: float) -> str | None:
     """Return how values were transformed, for messages; None if they look like counts.
 
@@ -102,7 +111,7 @@ def _is_normalised(values: sparse.csr_matrix, tolerance: float) -> bool:
     has neither effect.
     """
     totals = np.asarray(values.sum(axis=1)).ravel()
-    if np.mean(np.abs(totals / np.median(totals) - 1) < tolerance) >= MIN_SHARE:
+    if len(totals) > 1 and np.mean(np.abs(totals / np.median(totals) - 1) < tolerance) >= MIN_SHARE:
         return True
     units = np.minimum.reduceat(values.data, values.indptr[:-1])
     row_of_value = np.repeat(np.arange(len(units)), np.diff(values.indptr))

@@ -175,13 +175,15 @@ def check_algorithm(name: str, algorithm: str, n_clusters: NClusters, resolution
     return checked
 
 
-def check_target(adata: AnnData, key_added: str, *, copy: bool, **written: bool) -> Target:
+def check_target(
+    adata: AnnData, key_added: str, *, copy: bool, min_obs: int = _anndata.MIN_CELLS, **written: bool
+) -> Target:
     """Return where clusters of existing data are written; raise if they cannot be written there.
 
     `written` says which fields beside the clusters, see :meth:`~scx._workflow.keys.Keys.written`.
     """
     keys = Keys(key_added)
-    _anndata.check_anndata(adata, min_vars=0)
+    _anndata.check_anndata(adata, min_obs=min_obs, min_vars=0)
     _anndata.check_storage(adata, None, copy=copy, counts=False)
     check_key_added(adata, keys, keys.written(**written))
     return Target(adata, keys, copy)

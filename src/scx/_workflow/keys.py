@@ -35,6 +35,21 @@ class Keys:
         return f"{self.key_added}_agreement"
 
     @property
+    def outlier(self) -> str:
+        """Column of ``obs``: p-value of a new cell for being like the cells of training."""
+        return f"{self.key_added}_outlier"
+
+    @property
+    def outlier_score(self) -> str:
+        """Column of ``obs``: how unlike the cells of training a new cell is."""
+        return f"{self.key_added}_outlier_score"
+
+    @property
+    def closest(self) -> str:
+        """Column of ``obs``: closest cluster of a new cell, unlike its cells or not."""
+        return f"{self.key_added}_closest"
+
+    @property
     def embedding(self) -> str:
         """Array of ``obsm``: embedding of each cell."""
         return f"X_{self.key_added}"
@@ -70,6 +85,7 @@ class Keys:
         confidence: bool = False,
         agreement: bool = False,
         prediction: bool = False,
+        outliers: bool = False,
         embedding: bool = False,
         snapshots: bool = False,
     ) -> tuple[Field, ...]:
@@ -79,6 +95,9 @@ class Keys:
             ("obs", self.confidence): confidence,
             ("obs", self.agreement): agreement,
             ("obs", self.prediction): prediction,
+            ("obs", self.outlier): outliers,
+            ("obs", self.outlier_score): outliers,
+            ("obs", self.closest): outliers,
             ("obsm", self.proba): prediction,
             ("obsm", self.embedding): embedding,
             ("obsm", self.snapshot_embeddings): snapshots,
@@ -90,7 +109,9 @@ class Keys:
     @property
     def everything(self) -> tuple[Field, ...]:
         """All fields that a call may write."""
-        return self.written(confidence=True, agreement=True, prediction=True, embedding=True, snapshots=True)
+        return self.written(
+            confidence=True, agreement=True, prediction=True, outliers=True, embedding=True, snapshots=True
+        )
 
     def recorded(self, uns: Mapping[str, Any]) -> set[Field]:
         """Return the fields that an earlier call of scx wrote, as its record in ``uns`` lists."""

@@ -81,7 +81,9 @@ def prepare(
         layers=None if layer is None else {layer: chosen},
     )
     names = np.asarray(adata.var_names)
-    return WorkingData(working, Preparation(names[mask], layer, SIZE_FACTOR, names[kept]))
+    shares = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()[kept]
+    shares /= shares.sum()
+    return WorkingData(working, Preparation(names[mask], layer, SIZE_FACTOR, names[kept], shares))
 
 
 def expressed_genes(counts: sparse.csr_matrix, min_cells: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

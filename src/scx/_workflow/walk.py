@@ -24,7 +24,7 @@ from scx._workflow.options import FitOptions
 from scx._workflow.prepare import WorkingData, prepare
 from scx._workflow.save import save
 from scx._workflow.train import Snapshots, cluster_snapshots, combine, record_of, recorded_seed, run_once
-from scx._workflow.write import write
+from scx._workflow.write import NewCells, write
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Result:
     record: Mapping[str, Any]
     embedding: NDArray[np.float32] | None = None
     snapshots: Snapshots = field(default_factory=dict)
+    outliers: NewCells | None = None
 
 
 def fit_and_annotate(
@@ -60,7 +61,8 @@ def fit_and_annotate(
     result = Result(partition, record_of(request, kept, data.adata.n_vars), kept.embedding, snapshots)
     written = write_result(request.target, result, start)
     if request.model_dir is not None:
-        kept.model.clusters_ = partition.clusters
+        if partition.clusters is not None:
+            kept.model.keep_reference(partition.clusters, kept.embedding, kept.cluster_seed)
         save(kept.model, request.model_dir, written.uns[request.target.keys.uns], options["copy"])
     return written if options["copy"] else None
 
@@ -145,6 +147,7 @@ def write_result(target: Target, result: Result, start: datetime) -> AnnData:
         record=result.record,
         embedding=result.embedding,
         snapshots=result.snapshots,
+        outliers=result.outliers,
     )
     log_finished(start, target.keys, result)
     return adata
@@ -161,6 +164,10 @@ def log_finished(start: datetime, keys: Keys, result: Result) -> None:
         added.append(f"{keys.proba!r}, probability of each known type (adata.obsm)")
     if partition.agreement is not None:
         added.append(f"{keys.agreement!r}, agreement of the clusterings on each cell (adata.obs)")
+    if result.outliers is not None:
+        added.append(f"{keys.closest!r}, closest cluster, also of unknown cells (adata.obs)")
+        added.append(f"{keys.outlier!r}, p-value for being like the cells of training (adata.obs)")
+        added.append(f"{keys.outlier_score!r}, how unlike them each cell is (adata.obs)")
     if result.embedding is not None:
         added.append(f"{keys.embedding!r}, embedding (adata.obsm)")
     if result.snapshots:

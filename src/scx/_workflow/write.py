@@ -1,6 +1,7 @@
 """Step 6: write results to the user's AnnData, after all other steps succeeded."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -9,8 +10,21 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scx import __version__
+from scx._anndata import UNLABELED
 from scx._clustering.types import Partition
 from scx._workflow.keys import Field, Keys
+
+
+@dataclass(frozen=True)
+class NewCells:
+    """How unlike the cells of training new cells are."""
+
+    score: NDArray[np.float64]
+    """Shape (n_cells,)."""
+    p_value: NDArray[np.float32]
+    """Shape (n_cells,)."""
+    is_unknown: NDArray[np.bool_]
+    """Cells that are called unknown, shape (n_cells,)."""
 
 
 def write(
@@ -21,6 +35,7 @@ def write(
     record: Mapping[str, Any],
     embedding: NDArray[np.float32] | None = None,
     snapshots: Mapping[int, tuple[NDArray[np.float32], NDArray[np.int64]]] | None = None,
+    outliers: NewCells | None = None,
 ) -> None:
     """Write clusters, other results for each cell, and the record of the run. Delete stale fields.
 
@@ -43,6 +58,8 @@ def write(
     snapshots
         Embedding, shape (n_cells, n_latent), and cluster of each cell, shape (n_cells,), by epoch;
         None for none.
+    outliers
+        For cells that a model did not train on; None for cells of training.
     """
     names = partition.names or [str(label) for label in range(partition.n_clusters)]
     fields: dict[Field, Any] = {("obs", keys.clusters): _categorical(partition.labels, names)}
@@ -55,6 +72,12 @@ def write(
         fields["obs", keys.prediction] = _categorical(prediction.proba.argmax(axis=1), prediction.types)
         fields["obsm", keys.proba] = prediction.proba
         info |= {"types": prediction.types, **prediction.info}
+    if outliers is not None:
+        fields["obs", keys.closest] = fields["obs", keys.clusters]
+        fields["obs", keys.clusters] = _with_unknown(partition.labels, names, outliers.is_unknown)
+        fields["obs", keys.outlier] = outliers.p_value
+        fields["obs", keys.outlier_score] = outliers.score.astype(np.float32)
+        info["n_unknown"] = int(outliers.is_unknown.sum())
     if embedding is not None:
         fields["obsm", keys.embedding] = embedding
     if snapshots:
@@ -90,6 +113,14 @@ def _set_fields(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[F
 
 def _categorical(codes: NDArray[np.integer], names: Sequence[str]) -> "pd.Categorical[Any]":
     return pd.Categorical.from_codes(codes, categories=pd.Index(list(names)))
+
+
+def _with_unknown(
+    codes: NDArray[np.integer], names: Sequence[str], is_unknown: NDArray[np.bool_]
+) -> "pd.Categorical[Any]":
+    """Return the names of clusters, and for unknown cells the entry that marks unlabelled ones."""
+    categories = list(dict.fromkeys([*names, UNLABELED]))  # it may be the name of a type
+    return _categorical(np.where(is_unknown, categories.index(UNLABELED), codes), categories)
 
 
 def plain(value: Any) -> Any:

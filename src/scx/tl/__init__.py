@@ -1,4 +1,4 @@
-"""Methods that train a model and write embedding and clusters; clustering without training.
+"""Methods that train a model and write embedding and clusters; what needs no training.
 
 The registry :data:`scx._methods.METHODS` lists the methods.
 """
@@ -9,6 +9,7 @@ from scx._methods import METHODS
 from scx.tl._cluster import cluster
 from scx.tl._consensus import consensus
 from scx.tl._ensemble import ensemble
+from scx.tl._map_query import map_query
 
 if TYPE_CHECKING:  # for editors and type checkers; a test compares the names with the registry
     from scx.tl._cicl import cicl as cicl
@@ -24,7 +25,7 @@ else:
         raise AttributeError(msg)
 
 
-__all__ = sorted([cluster.__name__, consensus.__name__, ensemble.__name__, *METHODS])
+__all__ = sorted([*(function.__name__ for function in (cluster, consensus, ensemble, map_query)), *METHODS])
 
 
 def __dir__() -> list[str]:

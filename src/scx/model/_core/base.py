@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,22 @@ class EmbeddingModel(ModelSetup):
             raise ValueError(msg)
         check_some_cells(adata)
         return self.preparation_.source(adata, are_counts=self.module.normalize.log)
+
+    def query(self, adata: AnnData, layer: str | None, gene_key: str | None) -> CellSource:
+        """Return new cells as the model reads them; genes they lack are those of the average cell.
+
+        Parameters
+        ----------
+        adata
+            Cells × genes.
+        layer
+            Layer with counts; None for ``X``.
+        gene_key
+            Column of ``var`` with the names of genes; None for ``var_names``.
+        """
+        normalize = self.module.normalize
+        preparation = replace(self.preparation_, layer=layer)
+        return preparation.source(adata, gene_key, average=normalize.average, are_counts=normalize.log)
 
     @typed
     def get_latent_representation(
@@ -98,9 +115,32 @@ class EmbeddingModel(ModelSetup):
 
     def assign(self, embedding: NDArray[np.float32]) -> Partition:
         """Give new cells, by their embedding of shape (n_cells, n_latent), clusters of training."""
-        assert self.clusters_ is not None
-        labels, confidence = self.clusters_.assignment.assign(self.features(embedding))
-        return Partition(labels, self.clusters_.names, confidence)
+        assert self.reference_ is not None
+        clusters = self.reference_.clusters
+        labels, confidence = clusters.assignment.assign(self.features(embedding))
+        return Partition(labels, clusters.names, confidence)
+
+    @exclusively
+    @torch.inference_mode()
+    def compare(self, cells: CellSource) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return the embedding of new cells, and how unlike the cells of training they are.
+
+        The shapes are (n_cells, n_latent) and (n_cells,), see
+        :meth:`scx._clustering.outliers.Outliers.score`.
+        """
+        assert self.reference_ is not None
+        outliers = self.reference_.outliers
+        center, components = (
+            torch.from_numpy(array).to(self.device) for array in (outliers.center, outliers.components)
+        )
+
+        def both(batch: Batch) -> Tensor:
+            projection = (self.module.normalized(batch) - center) @ components
+            return torch.cat([self.module.embed(batch), projection], dim=1)
+
+        joint = self._in_batches(both, cells, np.arange(cells.n_obs)).cpu().numpy()
+        embedding, projection = np.split(joint, [-components.shape[1]], axis=1)
+        return np.ascontiguousarray(embedding), outliers.score(embedding, projection)
 
     @exclusively
     @torch.inference_mode()

@@ -18,6 +18,9 @@ from torch.utils.data import BatchSampler
 
 from scx._checks import check_arguments, check_choice, check_epochs
 from scx._clustering.confidence import is_constant
+from scx._clustering.outliers import fit_outliers
+from scx._clustering.reference import Reference
+from scx._clustering.types import Clusters
 from scx._config import BatchSize, Count, check_option, check_options
 from scx._rng import exclusively
 from scx._types import check_type, typed
@@ -253,6 +256,33 @@ class DeepClusteringModel(EmbeddingModel):
         return iter(
             cell_loader(self.source(), [rows[start : start + n_cells] for start in range(0, len(rows), n_cells)])
         )
+
+    @torch.inference_mode()
+    def expression(self, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.float32]]:
+        """Yield the normalised expression of cells of training, in order, in blocks (n, n_genes).
+
+        Parameters
+        ----------
+        rows
+            Row numbers, increasing; None for all cells.
+        """
+        for batch in self._passes(rows):
+            yield self.module.normalized(batch).cpu().numpy()
+
+    def keep_reference(self, clusters: Clusters, embedding: NDArray[np.float32], seed: int) -> None:
+        """Keep what new cells are compared with, in `reference_`.
+
+        Parameters
+        ----------
+        clusters
+            Of the cells of training.
+        embedding
+            Their embedding, shape (n_cells, n_latent).
+        seed
+            Draws the cells that are kept.
+        """
+        outliers = fit_outliers(embedding, lambda rows: np.concatenate(list(self.expression(rows))), seed)
+        self.reference_ = Reference(clusters, outliers)
 
     def size_factors(self) -> NDArray[np.float32]:
         """Return the size factors of the cells of training, shape (n_cells,)."""

@@ -60,6 +60,23 @@ class LogNormalize(nn.Module):
         self.mean.copy_(torch.from_numpy(scaler.mean_))
         self.std.copy_(torch.from_numpy(np.where(std == 0, 1.0, std)))
 
+    @property
+    def average(self) -> NDArray[np.float32]:
+        """Values of the average cell, which are normalised to 0, shape (n_genes,).
+
+        They are divided by its size factor, unless values are not counts.
+        """
+        average = self.mean.expm1() / self.median if self.log else self.mean
+        values: NDArray[np.float32] = average.cpu().numpy()
+        return values
+
+    @property
+    def variance(self) -> NDArray[np.float32]:
+        """Variance of each gene before the division, 0 if it has no counts, shape (n_genes,)."""
+        variance = torch.where(self.mean != 0, self.std**2, 0)
+        values: NDArray[np.float32] = variance.cpu().numpy()
+        return values
+
     def forward(self, x: Tensor, size_factor: Tensor) -> Tensor:
         """Normalise counts `x`, shape (n, n_genes), of cells with size factors of shape (n, 1)."""
         y = self._log(x, size_factor).sub_(self.mean).div_(self.std)

@@ -9,12 +9,14 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scx._anndata import check_layer
-from scx._checks import warn
+from scx._checks import check_key, warn
 
 from .source import CellSource
 
 N_NAMED = 5
 """Genes that a message names."""
+MAX_MISSING = 0.2
+"""Largest share of the genes of a model that are filled as those of the average cell."""
 
 
 @dataclass(frozen=True)
@@ -34,42 +36,81 @@ class Preparation:
     `size_factor_genes`; None sums over `genes`."""
     size_factor_genes: NDArray[np.str_] | None = None
     """Names of the genes whose counts are summed; None if only the column gives size factors."""
+    size_factor_shares: NDArray[np.float64] | None = None
+    """Share of the counts of the cells of training that each of these genes has."""
 
-    def source(self, adata: AnnData, *, are_counts: bool = True) -> CellSource:
+    def source(
+        self,
+        adata: AnnData,
+        gene_key: str | None = None,
+        *,
+        average: NDArray[np.float32] | None = None,
+        are_counts: bool = True,
+    ) -> CellSource:
         """Return the cells of `adata` as a model reads them.
 
-        Raise unless it has the genes and the size factors.
+        Raise unless it has the genes and the size factors. Size factors that are summed, and lack
+        genes, are divided by the share of the counts that the other genes had in training.
+
+        Parameters
+        ----------
+        adata
+            Cells × genes.
+        gene_key
+            Column of ``var`` with the names of the genes; None for ``var_names``.
+        average
+            Values of the average cell for each gene of the model, for counts divided by its size
+            factor, shape (n_genes,): missing genes get them, up to a share of `MAX_MISSING`. None
+            raises if genes are missing.
+        are_counts
+            As in :class:`~scx.model._core.source.CellSource`.
         """
         check_layer(adata, self.layer)
-        columns = gene_columns(adata.var_names, self.genes)
+        found, where = gene_names(adata, gene_key)
+        columns = gene_columns(found, self.genes, where, max_missing=0 if average is None else MAX_MISSING)
         key, names = self.size_factor_key, self.size_factor_genes
         from_column = summed = None
+        share = 1.0
         if key is not None and (key in adata.obs or names is None):
             from_column = size_factors(adata, key)
         elif names is not None:
-            summed = np.asarray(adata.var_names.isin(names))
-            n_missing = len(names) - len(adata.var_names.intersection(pd.Index(names)))
-            if n_missing:
-                warn(
-                    f"{n_missing} of the {len(names)} genes whose counts are the size factors of cells are not in "
-                    "`adata.var_names`. Size factors are too small by the counts of these genes; pass an AnnData with "
-                    "all genes of the training data.",
-                )
+            summed = np.asarray(found.isin(names))
+            share = self._share_of(found, where)
+        elif average is not None and columns is not None:
+            share = 1 - float(average[columns < 0].sum())
         return CellSource(
             adata,
             columns,
             layer=self.layer,
             size_factors=from_column,
             size_factor_columns=summed,
+            size_factor_share=share,
+            average=average,
             are_counts=are_counts,
         )
+
+    def _share_of(self, found: pd.Index, where: str) -> float:
+        """Return the share that genes of these names had in the size factors of training."""
+        assert self.size_factor_genes is not None
+        assert self.size_factor_shares is not None
+        is_there = pd.Index(self.size_factor_genes).isin(found)
+        if is_there.all():
+            return 1.0
+        share = float(self.size_factor_shares[is_there].sum())
+        warn(
+            f"{(~is_there).sum()} of the {len(is_there)} genes whose counts are the size factors of cells are not in "
+            f"{where}. They had {1 - share:.1%} of the counts in training: size factors are corrected by this share. "
+            "It may differ in new cells; better pass an AnnData with all genes of the training data."
+        )
+        return share
 
     def apply(self, adata: AnnData) -> AnnData:
         """Return the genes of the model, and the column of size factors.
 
         It is `adata` itself if that has both already.
         """
-        columns = gene_columns(adata.var_names, self.genes)
+        found, where = gene_names(adata, None)
+        columns = gene_columns(found, self.genes, where)
         key = self.size_factor_key
         if columns is None and (key is None or key in adata.obs):
             return adata
@@ -84,13 +125,37 @@ class Preparation:
         return prepared
 
 
-def gene_columns(var_names: pd.Index, genes: NDArray[np.str_]) -> NDArray[np.int64] | None:
-    """Return the column of each gene, None if `var_names` are the genes.
+def gene_names(adata: AnnData, gene_key: str | None) -> tuple[pd.Index, str]:
+    """Return the names of genes, and where they are, for messages.
 
-    Raise unless each gene is there once.
+    They are in the column `gene_key` of ``var``, or in ``var_names`` if it is None.
+    """
+    if gene_key is None:
+        return adata.var_names, "`adata.var_names`"
+    check_key("gene_key", gene_key, "var", adata.var)
+    return pd.Index(adata.var[gene_key].astype(str)), f"`adata.var[{gene_key!r}]` (`gene_key`)"
+
+
+def gene_columns(
+    found: pd.Index, genes: NDArray[np.str_], where: str, *, max_missing: float = 0
+) -> NDArray[np.int64] | None:
+    """Return the column of each gene, −1 if it is missing; None if the columns are the genes.
+
+    Raise if a gene is there more than once, or more than a share of `max_missing` are missing.
+
+    Parameters
+    ----------
+    found
+        Names of the columns.
+    genes
+        Names of the genes.
+    where
+        Where the names of the columns are, for messages.
+    max_missing
+        Largest share of the genes that may be missing.
     """
     wanted = pd.Index(genes)
-    if wanted.equals(var_names):
+    if wanted.equals(found):
         return None
     if wanted.has_duplicates:
         names = _listed(wanted[wanted.duplicated()].unique())
@@ -99,23 +164,24 @@ def gene_columns(var_names: pd.Index, genes: NDArray[np.str_]) -> NDArray[np.int
             "the same `var_names`. Call `adata.var_names_make_unique()` before training."
         )
         raise ValueError(msg)
-    missing = wanted[~wanted.isin(var_names)]
-    if len(missing):
-        msg = (
-            f"{len(missing)} of the {len(wanted)} genes of the model are not in `adata.var_names`: {_listed(missing)}. "
-        )
+    missing = wanted[~wanted.isin(found)]
+    if len(missing) > max_missing * len(wanted):
+        msg = f"{len(missing)} of the {len(wanted)} genes of the model are not in {where}: {_listed(missing)}. "
+        if max_missing:
+            msg += f"At most {max_missing:.0%} can be filled as in the average cell. "
         if len(missing) == len(wanted):
-            msg += f"These are names such as {_listed(var_names)}: use names of the same kind as in training."
+            msg += f"These are names such as {_listed(found)}: use names of the same kind as in training."
         else:
             msg += "Use the names of training, or train on the genes that all data have (`mask_var`)."
         raise ValueError(msg)
-    places = np.flatnonzero(var_names.isin(wanted))
-    held = var_names[places]
+    places = np.flatnonzero(found.isin(wanted))
+    held = found[places]
     if held.has_duplicates:
         names = _listed(held[held.duplicated()].unique())
-        msg = f"Genes of the model are in `adata.var_names` more than once: {names}. Keep one column of each."
+        msg = f"Genes of the model are in {where} more than once: {names}. Keep one column of each."
         raise ValueError(msg)
-    return places[held.get_indexer(wanted)]
+    order = held.get_indexer(wanted)
+    return np.where(order < 0, -1, places[order])
 
 
 def size_factors(adata: AnnData, key: str) -> NDArray[np.float32]:

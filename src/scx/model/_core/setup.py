@@ -15,7 +15,7 @@ from scvi.model.base import BaseModelClass
 
 from scx._anndata import check_layer, check_storage
 from scx._checks import check_arguments, check_choice, check_key, check_n_clusters
-from scx._clustering.types import Clusters
+from scx._clustering.reference import Reference
 from scx._compat import torch_device
 from scx._config import check_options
 from scx._docs import filled
@@ -35,8 +35,8 @@ class ModelSetup(BaseModelClass):
     """Dataclasses of a method whose instances are saved with its model."""
     snapshots: dict[int, NDArray[np.float32]]
     """Embeddings of all cells of training after the epochs that ``train`` was asked for."""
-    clusters_: Clusters | None
-    """Clusters of the cells of training, for new cells; None if they were not clustered."""
+    reference_: Reference | None
+    """What new cells are compared with; None if the cells of training were not clustered."""
     _module_cls: type[DeepClusteringModule]
     module: DeepClusteringModule
 
@@ -64,7 +64,7 @@ class ModelSetup(BaseModelClass):
         self.module = self._make_module(config)
         self.recipe_ = recipe
         self.snapshots = {}
-        self.clusters_ = None
+        self.reference_ = None
         self.preparation_ = self._registered_preparation()
         self._model_summary_string = f"{type(self).__name__} model with recipe {recipe!r}"
 

@@ -44,7 +44,8 @@ class CellSource(Dataset[Batch]):
     adata
         Cells × genes. It is not changed.
     columns
-        Column of each gene of the model; None if the columns of `adata` are these genes.
+        Column of each gene of the model, −1 if it is missing; None if the columns of `adata` are
+        these genes.
     layer
         Layer with counts; None for ``X``.
     size_factors
@@ -52,6 +53,11 @@ class CellSource(Dataset[Batch]):
     size_factor_columns
         Whether a column counts for the size factor, shape (n_columns,); None for all genes of the
         model.
+    size_factor_share
+        What sums are divided by: the share of all counts that these columns hold.
+    average
+        Value of each gene that is missing, per unit of the size factor if values are counts, shape
+        (n_genes,); None if none is missing.
     are_counts
         Whether values are counts. Other values may be negative.
     """
@@ -64,6 +70,8 @@ class CellSource(Dataset[Batch]):
         layer: str | None = None,
         size_factors: NDArray[np.float32] | None = None,
         size_factor_columns: NDArray[np.bool_] | None = None,
+        size_factor_share: float = 1.0,
+        average: NDArray[np.float32] | None = None,
         are_counts: bool = True,
     ) -> None:
         check_layer(adata, layer)
@@ -75,6 +83,10 @@ class CellSource(Dataset[Batch]):
         self._columns = columns
         self._size_factors = size_factors
         self._weights = None if size_factor_columns is None else size_factor_columns.astype(np.float32)
+        self._share = size_factor_share
+        self.missing: NDArray[np.int64] = np.flatnonzero(columns < 0 if columns is not None else [])
+        """Genes of the model that `adata` has not."""
+        self._filled = None if average is None else torch.from_numpy(average[self.missing])
 
     def __len__(self) -> int:
         return self.n_obs
@@ -83,13 +95,15 @@ class CellSource(Dataset[Batch]):
         """Return the cells in these rows, in their order."""
         rows = np.asarray(rows)
         block = self._block(rows)
-        values = torch.from_numpy(_dense(block if self._columns is None else block[:, self._columns]))
+        values = torch.from_numpy(self._genes_of_model(block))
         if self._size_factors is not None:
             size_factor = torch.from_numpy(self._size_factors[rows, None])
         elif self._weights is not None:
-            size_factor = torch.from_numpy(np.asarray(block @ self._weights, dtype=np.float32)[:, None])
+            size_factor = torch.from_numpy(np.asarray(block @ self._weights, dtype=np.float32)[:, None] / self._share)
         else:
-            size_factor = values.sum(dim=1, keepdim=True)
+            size_factor = values.sum(dim=1, keepdim=True) / self._share
+        if self._filled is not None:
+            values[:, self.missing] = size_factor * self._filled if self.are_counts else self._filled
         return Batch(values, size_factor, torch.from_numpy(rows))
 
     def batches(self, rows: NDArray[np.int64] | None = None, batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
@@ -129,6 +143,16 @@ class CellSource(Dataset[Batch]):
         """
         block = self._matrix if self._is_in_memory else _read(self._matrix[:])
         return sparse.csr_matrix(block if self._columns is None else block[:, self._columns], dtype=np.float32)
+
+    def _genes_of_model(self, block: Any) -> NDArray[np.float32]:
+        """Return the values of the genes of the model, dense, 0 for those that are missing."""
+        if not len(self.missing):
+            return _dense(block if self._columns is None else block[:, self._columns])
+        assert self._columns is not None
+        values = np.zeros((block.shape[0], self.n_vars), dtype=np.float32)
+        present = self._columns >= 0
+        values[:, present] = _dense(block[:, self._columns[present]])
+        return values
 
     @property
     def _is_in_memory(self) -> bool:

@@ -3,7 +3,7 @@
 =====================  =====================================================================
 file                   content
 =====================  =====================================================================
-``model.json``         class, configuration, preparation and clusters, without their arrays
+``model.json``         class, configuration, preparation and reference, without their arrays
 ``arrays.npz``         these arrays: names of genes, rules of clusters, reference cells
 ``weights.safetensors``  weights and statistics of the network
 ``manifest.json``      format version, versions of packages, SHA-256 of every file, itself too
@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensors_as_bytes
 
-from scx._clustering.types import STORED as CLUSTERS
-from scx._clustering.types import Clusters
+from scx._clustering.reference import STORED, Reference
 from scx._methods import METHODS
 from scx._pack import Arrays, pack, unpack
 from scx._rng import global_seed
@@ -69,7 +68,8 @@ class SavedModel:
     history: Mapping[str, Mapping[str, NDArray[Any]]]
     """``epoch`` and ``value`` of each loss, shape (n_epochs,)."""
     preparation: Preparation
-    clusters: Clusters | None
+    reference: Reference | None
+    """What new cells are compared with; None if the cells of training were not clustered."""
 
 
 def save(model: "ModelSetup", folder: Path, *, overwrite: bool) -> None:
@@ -164,7 +164,7 @@ def _saved(model: "ModelSetup") -> SavedModel:
         getattr(model, "batch_size_", None),
         history,
         model.preparation_,
-        model.clusters_,
+        model.reference_,
     )
 
 
@@ -182,7 +182,7 @@ def _unpacked(files: Mapping[str, bytes]) -> SavedModel:
     model_cls = _model_cls(plain["fields"]["model"])
     with np.load(BytesIO(files[ARRAYS]), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    saved = unpack(plain, arrays, (SavedModel, Preparation, *CLUSTERS, *model_cls.stored_classes))
+    saved = unpack(plain, arrays, (SavedModel, Preparation, *STORED, *model_cls.stored_classes))
     if not isinstance(saved, SavedModel):
         msg = f"{MODEL} holds no model."
         raise TypeError(msg)
@@ -204,7 +204,7 @@ def _made(saved: SavedModel) -> "DeepClusteringModel":
     with global_seed(0):  # its first weights are drawn; they are replaced
         model = _model_cls(saved.model)(None, registry, recipe=saved.recipe, **saved.arguments)
     model.preparation_ = saved.preparation
-    model.clusters_ = saved.clusters
+    model.reference_ = saved.reference
     model.is_trained_ = saved.is_trained
     if saved.batch_size is not None:
         model.batch_size_ = saved.batch_size

@@ -1,6 +1,6 @@
 """Model of scSemiAAE and its recipes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -328,10 +328,7 @@ class SemiAAE(DeepClusteringModel):
 
     @torch.inference_mode()
     def _guide(self, codes: NDArray[np.int64]) -> Guidance:
-        def expression(rows: NDArray[np.int64] | None) -> Iterator[NDArray[np.float32]]:
-            return (self.module.normalized(batch).cpu().numpy() for batch in self._passes(rows))
-
         seed = int(torch.randint(2**31 - 1, ()))  # from the generator of the training
         neighbors = nearest_neighbors(self.source(), self.size_factors(), N_NEIGHBORS, seed)
-        components = principal_components(expression, self.adata.n_obs, seed)
+        components = principal_components(self.expression, self.adata.n_obs, seed)
         return guide(neighbors, components, codes, len(self.types_), seed)

@@ -1,0 +1,150 @@
+"""The walk of a call that maps new cells: check, prepare, embed, assign, write."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anndata import AnnData
+from scanpy import logging as logg
+
+from scx import _anndata, _checks
+from scx._config import Share, check_option
+from scx._methods import METHODS
+from scx._workflow.counts import check_counts_in_blocks
+from scx._workflow.inputs import Target, check_target
+from scx._workflow.walk import Result, write_result
+from scx._workflow.write import NewCells
+
+if TYPE_CHECKING:
+    from scx.model._core.model import DeepClusteringModel
+    from scx.model._core.source import CellSource
+
+MANY_UNKNOWN = 0.5
+"""Share of unknown cells above which there is a warning."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A checked call of :func:`scx.tl.map_query`."""
+
+    target: Target
+    model: "DeepClusteringModel"
+    cells: "CellSource"
+    outlier_alpha: float
+    settings: dict[str, Any]
+    """Arguments and what was found, for the run record."""
+
+
+def map_and_annotate(
+    adata: AnnData,
+    model: object,
+    *,
+    key_added: str | None,
+    layer: str | None,
+    gene_key: str | None,
+    outlier_alpha: float,
+    copy: bool,
+) -> AnnData | None:
+    """Walk of :func:`scx.tl.map_query`, with the same arguments."""
+    query = check_query(adata, model, key_added, layer, gene_key, outlier_alpha, copy=copy)
+    start = logg.info(f"mapping {adata.n_obs} cells to {type(query.model).__name__}")
+    checked = query.model
+    assert checked.reference_ is not None
+    embedding, score = checked.compare(query.cells)
+    p_value = checked.reference_.outliers.p_value(score)
+    new = NewCells(score, p_value, p_value < query.outlier_alpha)
+    warn_of_unknown(new)
+    result = Result(checked.assign(embedding), {"params": query.settings}, embedding, outliers=new)
+    written = write_result(query.target, result, start)
+    return written if copy else None
+
+
+def check_query(
+    adata: AnnData,
+    model: object,
+    key_added: str | None,
+    layer: str | None,
+    gene_key: str | None,
+    outlier_alpha: float,
+    *,
+    copy: bool,
+) -> Query:
+    """Return the checked call; raise if the model cannot map, or if it cannot map these cells."""
+    checked, model_dir = check_model(model)
+    (name,) = (method.name for method in METHODS.values() if method.model == type(checked).__name__)
+    key = name if key_added is None else key_added
+    _anndata.check_some_cells(adata)
+    predicts = bool(getattr(checked, "types_", ()))
+    target = check_target(
+        adata, key, copy=copy, min_obs=1, confidence=True, embedding=True, prediction=predicts, outliers=True
+    )
+    _anndata.check_layer(adata, layer)
+    _anndata.check_storage(adata, layer, copy=copy)
+    alpha = check_option("outlier_alpha", outlier_alpha, Share)
+    cells = checked.query(adata, layer, gene_key)
+    check_counts_in_blocks(adata, layer)
+    settings = {
+        "method": "map_query",
+        "model": type(checked).__name__,
+        "model_dir": model_dir,
+        "layer": layer,
+        "gene_key": gene_key,
+        "outlier_alpha": alpha,
+        "n_genes": cells.n_vars,
+        "n_genes_missing": len(cells.missing),
+    }
+    warn_of_missing(checked, cells)
+    return Query(target, checked, cells, alpha, settings)
+
+
+def check_model(model: object) -> tuple["DeepClusteringModel", Path | None]:
+    """Return the model, loaded from its folder if it is one; raise if it cannot map cells."""
+    from scx.model._core.model import DeepClusteringModel
+    from scx.model._core.store import load
+
+    folder = Path(model) if isinstance(model, str | Path) else None
+    loaded = model if folder is None else load(folder)
+    if not isinstance(loaded, DeepClusteringModel):
+        msg = f"`model` must be a model of `scx.model`, or the path of its folder; got {_checks.short_repr(model)}."
+        raise TypeError(msg)
+    name = type(loaded).__name__
+    if not loaded.is_trained:
+        msg = "`model` is not trained: call `model.train()`, or pass the `model_dir` of a method."
+        raise ValueError(msg)
+    if loaded.module.embeds_in_context:
+        msg = (
+            f'`model` cannot map: with `attention="batch"`, the embedding of a cell of {name} depends on the cells that '
+            'it is embedded with, so new cells have no place among those of training. Train with `attention="cell"`, the '
+            "default recipe."
+        )
+        raise ValueError(msg)
+    if loaded.reference_ is None:
+        msg = (
+            "`model` has no clusters for new cells. Train it with a method of `scx.tl`, which clusters the cells and "
+            "saves the clusters in `model_dir`; or call `model.get_latent_representation(adata)` for the embedding alone."
+        )
+        raise ValueError(msg)
+    return loaded, folder
+
+
+def warn_of_unknown(new: NewCells) -> None:
+    """Warn if so many cells are unknown that something else than a new type is likely."""
+    share = float(new.is_unknown.mean())
+    if share > MANY_UNKNOWN and len(new.score) > 1:
+        _checks.warn(
+            f"{share:.0%} of the cells are unlike the cells of training. Another tissue, technology or treatment has this "
+            "effect on all types. Compare the embeddings; the closest clusters are written too, and `outlier_alpha=0` "
+            "keeps all cells in them."
+        )
+
+
+def warn_of_missing(model: "DeepClusteringModel", cells: "CellSource") -> None:
+    """Warn if genes are missing, and say how much of the variance in training they had."""
+    if not len(cells.missing):
+        return
+    variance = model.module.normalize.variance
+    share = variance[cells.missing].sum() / variance.sum()
+    _checks.warn(
+        f"{len(cells.missing)} of the {cells.n_vars} genes of the model are missing, with {share:.1%} of the variance of "
+        "expression in training. They are filled as in the average cell of training."
+    )
