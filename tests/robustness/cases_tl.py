@@ -1,8 +1,11 @@
 """How the functions of ``scx.tl`` are called, and what their parameters do at the bounds of what they allow."""
 
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import anndata as ad
 import numpy as np
 
 import scx
@@ -83,6 +86,14 @@ RANGES: list[Case] = [
     refuses((2, 3, 4), "(4, 20)"),
     refuses((2,), "(4, 20)"),
 ]  # fmt: skip
+
+
+def renamed() -> ad.AnnData:
+    """Return the small data with the names of genes in a column."""
+    adata = small()
+    adata.var["symbol"] = adata.var_names
+    adata.var_names = [f"ID{i}" for i in range(N_VARS)]
+    return adata
 
 
 def model_is_saved(done: Outcome) -> bool:
@@ -312,6 +323,62 @@ ENSEMBLE: dict[str, list[Case]] = {
     "devices": [accepts(1, same), refuses("many", accelerator="cpu", members={"contrastive": 1})],
 }
 
+
+@cache
+def reference() -> str:
+    """Folder of a model of the small data."""
+    folder = Path(tempfile.mkdtemp()) / "model"
+    scx.tl.contrastive(small(), 3, max_epochs=1, key_added=KEY, model_dir=folder)
+    return str(folder)
+
+
+def clusters_of_training(done: Outcome) -> bool:
+    return list(done.adata.obs[f"{KEY}_closest"].cat.categories) == ["0", "1", "2"]
+
+
+QUERY: dict[str, list[Case]] = {
+    "adata": [
+        accepts(Made(lambda: small()[:, ::-1].copy()), same, label="genes in another order"),
+        accepts(Made(lambda: small()[[3]].copy()), lambda done: done.adata.obs[KEY].notna().all(), label="one cell"),
+        accepts(Made(lambda: small()[:, 4:].copy()), clusters_of_training, warns="4 of the 20 genes", label="4 genes less"),
+        refuses(Made(lambda: small()[:, 5:].copy()), "At most 20%", label="5 genes less"),
+        refuses(Made(lambda: small()[:0].copy()), label="no cell"),
+    ],
+    "model": [
+        accepts(Made(lambda: Path(reference())), clusters_of_training, label="path"),
+        accepts(Made(lambda: scx.model.load(reference())), same, label="model"),
+        refuses("no such folder", "no such folder"),
+        refuses(".", "manifest.json is missing"),
+    ],
+    "key_added": [
+        accepts("mine", lambda done: "mine" in done.adata.obs and "X_mine" in done.adata.obsm),
+        accepts(None, lambda done: "contrastive" in done.adata.obs),
+        refuses("labels", "labels"),
+        refuses("", "empty"),
+    ],
+    "layer": [
+        accepts("counts", same),
+        accepts(None, same),
+        refuses("no", "counts"),
+        refuses("logged", "log-transformed"),
+    ],
+    "gene_key": [
+        accepts("symbol", same, adata=Made(renamed)),
+        accepts(None, same),
+        refuses("no", "name"),
+        refuses("name", "20 of the 20 genes"),
+    ],
+    "outlier_alpha": [
+        accepts(0, lambda done: (done.adata.obs[KEY] != "Unknown").all()),
+        accepts(1, lambda done: (done.adata.obs[KEY] == "Unknown").sum() >= N_OBS - 1),
+        accepts(np.float32(0.5), lambda done: (done.adata.obs[KEY] == "Unknown").any()),
+        refuses(-0.1, "at least 0"),
+        refuses(1.1, "at most 1"),
+        refuses(float("nan")),
+    ],
+    "copy": COMMON["copy"],
+}  # fmt: skip
+
 LONG = ("10**12", "10**30")  # would run that long
 
 
@@ -335,6 +402,7 @@ def _method(name: str) -> Target:
 TARGETS = [
     *map(_method, METHODS),
     Target("tl.cluster", scx.tl.cluster, lambda: {"adata": small(), "n_clusters": 3, "use_rep": "X_emb", "key_added": KEY}, CLUSTER),
+    Target("tl.map_query", scx.tl.map_query, lambda: {"adata": small(), "model": reference(), "key_added": KEY}, QUERY),
     Target("tl.consensus", scx.tl.consensus, lambda: {"adata": small(), "keys": ["run0", "run1"], "key_added": KEY}, CONSENSUS),
     Target("tl.ensemble", scx.tl.ensemble, lambda: {"adata": small(), "n_clusters": 3, "members": {"pca": 2}, "key_added": KEY}, ENSEMBLE, {"n_jobs": LONG}),
 ]  # fmt: skip

@@ -164,7 +164,8 @@ def _principal_components(values: NDArray[np.float32], seed: int) -> tuple[NDArr
     """Return the mean of cells, and their principal components, shape (n_genes, n_components)."""
     from sklearn.decomposition import PCA
 
-    pca = PCA(min(N_COMPONENTS, *values.shape), random_state=seed).fit(values)
+    with np.errstate(invalid="ignore"):  # shares of a variance of 0, if all cells are equal
+        pca = PCA(min(N_COMPONENTS, *values.shape), random_state=seed).fit(values)
     return pca.mean_.astype(np.float32), np.ascontiguousarray(pca.components_.T, dtype=np.float32)
 
 
@@ -175,7 +176,7 @@ def _nearest(cells: Points, points: Points | None) -> tuple[NDArray[np.float64],
     """
     from sklearn.neighbors import NearestNeighbors
 
-    k = max(1, min(N_NEIGHBORS, len(cells) - 1))
+    k = min(N_NEIGHBORS, len(cells) - 1)
     search = NearestNeighbors(n_neighbors=k).fit(cells)
     if points is None:
         distances, numbers = search.kneighbors()

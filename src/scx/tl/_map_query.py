@@ -41,6 +41,68 @@ def map_query(
         Cells whose p-value is below this are ``"Unknown"``; 0 for none.
     copy
         Return an annotated copy instead of writing to `adata`.
+
+    Returns
+    -------
+    None if ``copy=False``, else the annotated copy. Sets the following fields, named after the
+    method if `key_added` is None:
+
+    ``adata.obs[key_added]`` : categorical
+        Cluster of each cell, or ``"Unknown"``. The categories are all clusters of the reference and
+        ``"Unknown"``, the default `unlabeled_category` of :func:`scx.tl.semiaae`.
+    ``adata.obs[f"{key_added}_closest"]`` : categorical
+        Closest cluster of each cell, ``"Unknown"`` or not.
+    ``adata.obs[f"{key_added}_confidence"]`` : float32
+        Confidence of the closest cluster, as in training.
+    ``adata.obs[f"{key_added}_outlier"]`` : float32
+        p-value of the cell for being drawn as the cells of training were: the share of held-back
+        cells of training that are at least as remote. Among cells like those of training, about
+        `outlier_alpha` are below `outlier_alpha`.
+    ``adata.obs[f"{key_added}_outlier_score"]`` : float32
+        How remote the cell is from the cells of training, the basis of the p-value: the logarithm
+        of the distance to the 15 nearest of them, over the root of the distances between these, in
+        the embedding and in 20 principal components of normalised expression; each centered and
+        scaled on held-back cells, and their mean.
+    ``adata.obsm[f"X_{key_added}"]`` : float32, cells × n_latent
+        Embedding, with the same axes as that of the reference.
+    ``adata.obs[f"{key_added}_prediction"]``, ``adata.obsm[f"{key_added}_proba"]``
+        For a model with known types: the most likely one, and the probability of each, as in
+        :func:`scx.tl.semiaae`.
+    ``adata.uns[key_added]`` : dict
+        ``params``, with the number of genes of the model and of those missing, ``n_unknown``,
+        ``fields``, ``types`` if known, ``scx_version``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument or the counts cannot be used, if more than 20 % of the genes are missing, or
+        if the model has no clusters or embeds cells in the context of others (:class:`scx.model.CICL` with
+        ``attention="batch"``). The message says what to do. `adata` is unchanged.
+
+    Warns
+    -----
+    UserWarning
+        If genes of the model are missing, with their number and their share of the variance; if
+        genes whose counts make up the size factors are missing; if more than half of the cells are
+        unknown.
+
+    Notes
+    -----
+    A p-value tells a cell whose expression is unlike that of every cell of training, such as one of
+    a type that the reference lacks. It cannot see a type that is close to a known one, a mixture of
+    known types within the span of real ones, or a wrong label in the reference. If the new cells
+    differ as a whole, by technology, tissue or treatment, it finds many of them unlike the reference,
+    rightly, but for that reason.
+
+    Examples
+    --------
+    >>> import scx, tempfile
+    >>> adata = scx.datasets.pbmc68k_reduced()
+    >>> reference, query = adata[:500].copy(), adata[500:].copy()
+    >>> folder = f"{tempfile.mkdtemp()}/model"
+    >>> scx.tl.contrastive(reference, n_clusters=8, model_dir=folder)
+    >>> scx.tl.map_query(query, folder)
+    >>> query.obs["contrastive"].value_counts()
     """
     return map_and_annotate(
         adata,

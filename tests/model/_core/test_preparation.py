@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scanpy as sc
 
+import scx
 from robustness.identical import assert_identical, frozen
 
 KWARGS = {"max_epochs": 1, "batch_size": 100, "n_top_genes": 60}
@@ -53,13 +54,19 @@ def test_prepare_shows_what_the_model_sees(method, adata, tmp_path):
     np.testing.assert_array_equal(model.get_latent_representation(prepared), model.get_latent_representation(adata))
 
 
-def test_size_factors_from_fewer_genes_warn(method, adata, tmp_path):
+def test_size_factors_from_fewer_genes_are_corrected_by_the_share_of_the_others(method, adata, tmp_path):
     method.function(adata, 3, layer="counts", model_dir=tmp_path / "model", **KWARGS)
-    model = method.model_cls.load(tmp_path / "model", adata=False)
+    model = scx.model.load(tmp_path / "model")
     fewer = adata[:, adata.var_names.isin(model.get_var_names())].copy()
-    n_counted = int((adata.layers["counts"].getnnz(axis=0) >= 1).sum())
-    with pytest.warns(UserWarning, match=f"{n_counted - 60} of the {n_counted} genes.*Size factors are too small"):
-        model.get_latent_representation(fewer)
+    counts = adata.layers["counts"]
+    n_counted = int((counts.getnnz(axis=0) >= 1).sum())
+    share = fewer.layers["counts"].sum() / counts.sum()
+    with pytest.warns(
+        UserWarning, match=rf"{n_counted - 60} of the {n_counted} genes.*had {1 - share:.1%} of the counts"
+    ):
+        embedding = model.get_latent_representation(fewer)
+    fewer.obs["_scx_size_factor"] = np.asarray(fewer.layers["counts"].sum(axis=1)).ravel() / share
+    np.testing.assert_allclose(embedding, model.get_latent_representation(fewer), atol=1e-5)
 
 
 def test_a_layer_that_is_missing_says_so(method, adata, tmp_path):

@@ -52,7 +52,7 @@ def test_a_model_comes_back_as_it_was(method, pbmc, tmp_path, kwargs):
         )
     if "labels_key" in method.fields:
         np.testing.assert_array_equal(model.predict(pbmc), pbmc.obs[f"{key}_prediction"].astype(str))
-    assert list(pbmc.obs[key].cat.categories) == list(model.clusters_.names)[: pbmc.obs[key].nunique()]
+    assert list(pbmc.obs[key].cat.categories) == list(model.reference_.clusters.names)[: pbmc.obs[key].nunique()]
     model.save(tmp_path / "again")
     again = scx.model.load(tmp_path / "again")
     np.testing.assert_array_equal(again.get_latent_representation(pbmc), pbmc.obsm[f"X_{key}"])
@@ -65,7 +65,7 @@ def test_a_model_without_clusters_and_training_comes_back(method, pbmc, tmp_path
     loaded = method.model_cls.load(tmp_path / "model", pbmc)
     assert loaded.module.config == model.module.config
     assert not loaded.is_trained
-    assert loaded.clusters_ is None
+    assert loaded.reference_ is None
     for name, tensor in model.module.state_dict().items():
         assert torch.equal(tensor, loaded.module.state_dict()[name])
     assert loaded.adata is not None
