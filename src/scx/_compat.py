@@ -1,4 +1,4 @@
-"""All imports of private parts of scvi-tools and scanpy, which may change; tests check each one."""
+"""All uses of private parts of other packages, which may change; tests check each one."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -44,6 +44,12 @@ def torch_device(accelerator: str, device: int | str) -> Any:
     return parse_device_args(
         accelerator=accelerator, devices=device, return_device="torch", validate_single_device=True
     )[2]
+
+
+def replace_content(adata: AnnData, other: AnnData) -> None:
+    """Make `adata` hold what `other` holds, as scvi-tools does."""
+    if other is not adata:
+        adata._init_as_actual(other)  # type: ignore[no-untyped-call]
 
 
 def fill_colors(adata: AnnData, key: str) -> None:

@@ -76,8 +76,9 @@ def map_query(
     ------
     ValueError, TypeError
         If an argument or the counts cannot be used, if more than 20 % of the genes are missing, or
-        if the model has no clusters or embeds cells in the context of others (:class:`scx.model.CICL` with
-        ``attention="batch"``). The message says what to do. `adata` is unchanged.
+        if the model has no clusters or embeds cells in the context of others
+        (:class:`scx.model.CICL` with ``attention="batch"``). The message says what to do. `adata`
+        is unchanged.
 
     Warns
     -----
@@ -89,10 +90,9 @@ def map_query(
     Notes
     -----
     A p-value tells a cell whose expression is unlike that of every cell of training, such as one of
-    a type that the reference lacks. It cannot see a type that is close to a known one, a mixture of
-    known types within the span of real ones, or a wrong label in the reference. If the new cells
-    differ as a whole, by technology, tissue or treatment, it finds many of them unlike the reference,
-    rightly, but for that reason.
+    a type that the reference lacks. It cannot see a type that is close to a known one, a doublet
+    that looks like a real cell, or a wrong label in the reference. If all new cells differ, by
+    technology, tissue or treatment, many are unlike the reference, of known types too.
 
     Examples
     --------

@@ -69,6 +69,24 @@ def test_size_factors_from_fewer_genes_are_corrected_by_the_share_of_the_others(
     np.testing.assert_allclose(embedding, model.get_latent_representation(fewer), atol=1e-5)
 
 
+def test_prepare_query_anndata_gives_any_cells_the_genes_of_the_model(method, adata, tmp_path):
+    method.function(adata, 3, layer="counts", model_dir=tmp_path / "model", **KWARGS)
+    model = scx.model.load(tmp_path / "model")
+    names = method.model_cls.prepare_query_anndata(adata, tmp_path / "model", return_reference_var_names=True)
+    assert names.tolist() == model.get_var_names().tolist()
+    before = frozen(adata)
+    full = model.prepare_query_anndata(adata, model, inplace=False)
+    assert_identical(adata, before)
+    np.testing.assert_array_equal(model.get_latent_representation(full), adata.obsm[f"X_{method.name}"])
+    query = adata[:, ~adata.var_names.isin(names[[3, 7]])].copy()
+    with pytest.warns(UserWarning, match="2 of the .* genes whose counts are the size factors"):
+        expected = model.query(query, "counts", None)[np.arange(query.n_obs)].x.numpy()
+        assert model.prepare_query_anndata(query, str(tmp_path / "model")) is None
+    assert query.var_names.tolist() == names.tolist()
+    np.testing.assert_array_equal(query.layers["counts"].toarray(), expected)
+    assert np.isfinite(model.get_latent_representation(query)).all()
+
+
 def test_a_layer_that_is_missing_says_so(method, adata, tmp_path):
     method.function(adata, 3, layer="counts", model_dir=tmp_path / "model", **KWARGS)
     model = method.model_cls.load(tmp_path / "model", adata=False)

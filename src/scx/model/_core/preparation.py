@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
+from scipy import sparse
 
 from scx._anndata import check_layer
 from scx._checks import check_key, warn
@@ -104,24 +105,32 @@ class Preparation:
         )
         return share
 
-    def apply(self, adata: AnnData) -> AnnData:
+    def apply(self, adata: AnnData, *, average: NDArray[np.float32] | None = None, are_counts: bool = True) -> AnnData:
         """Return the genes of the model, and the column of size factors.
 
-        It is `adata` itself if that has both already.
+        It is `adata` itself if that has both already. `average` and `are_counts` are as in
+        :meth:`source`; if genes are filled, the result has nothing but counts and ``obs``.
         """
-        found, where = gene_names(adata, None)
-        columns = gene_columns(found, self.genes, where)
         key = self.size_factor_key
-        if columns is None and (key is None or key in adata.obs):
+        has_factors = key is None or key in adata.obs
+        found, where = gene_names(adata, None)
+        columns = gene_columns(found, self.genes, where, max_missing=0 if average is None else MAX_MISSING)
+        if columns is None and has_factors:
             return adata
-        totals = None
-        if key is not None and key not in adata.obs:
-            source = self.source(adata)
-            totals = np.concatenate([batch.size_factor.numpy()[:, 0] for batch in source.batches()])
-        part = adata if columns is None else adata[:, columns]
-        prepared = part.to_memory() if adata.isbacked else part.copy()
-        if totals is not None:
-            prepared.obs[key] = totals.astype(np.float64)
+        source = self.source(adata, average=average, are_counts=are_counts)
+        blocks = list(source.batches()) if len(source.missing) or not has_factors else []
+        if len(source.missing):
+            counts = sparse.vstack([sparse.csr_matrix(block.x.numpy()) for block in blocks])
+            prepared = AnnData(obs=cast("pd.DataFrame", adata.obs).copy(), var=pd.DataFrame(index=pd.Index(self.genes)))
+            if self.layer is None:
+                prepared.X = counts
+            else:
+                prepared.layers[self.layer] = counts
+        else:
+            part = adata if columns is None else adata[:, columns]
+            prepared = part.to_memory() if adata.isbacked else part.copy()
+        if not has_factors:
+            prepared.obs[key] = np.concatenate([block.size_factor.numpy()[:, 0] for block in blocks]).astype(np.float64)
         return prepared
 
 

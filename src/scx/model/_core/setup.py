@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 from scvi import REGISTRY_KEYS
@@ -16,7 +17,7 @@ from scvi.model.base import BaseModelClass
 from scx._anndata import check_layer, check_storage
 from scx._checks import check_arguments, check_choice, check_key, check_n_clusters
 from scx._clustering.reference import Reference
-from scx._compat import torch_device
+from scx._compat import replace_content, torch_device
 from scx._config import check_options
 from scx._docs import filled
 from scx._types import typed
@@ -200,6 +201,40 @@ class ModelSetup(BaseModelClass):
         is and prepare it themselves; this shows what they see.
         """
         return self.preparation_.apply(adata)
+
+    @staticmethod
+    def prepare_query_anndata(
+        adata: AnnData,
+        reference_model: "str | Path | ModelSetup",
+        return_reference_var_names: bool = False,
+        inplace: bool = True,
+    ) -> AnnData | pd.Index | None:
+        """Give new cells the genes of a model, in its order, and their size factors.
+
+        This has the name and the arguments that it has in scvi-tools. No function of scx needs it:
+        :func:`scx.tl.map_query` and the models take cells as they are.
+
+        Parameters
+        ----------
+        adata
+            Cells × genes, with raw counts in the layer of the model. Missing genes are those of the
+            average cell of training, up to 20 %; in scvi-tools they are 0.
+        reference_model
+            A model, or the folder that it was saved in.
+        return_reference_var_names
+            Return the names of the genes of the model and do nothing else.
+        inplace
+            Change `adata` and return None; False returns a new AnnData.
+        """
+        model = load(reference_model) if isinstance(reference_model, str | Path) else reference_model
+        if return_reference_var_names:
+            return pd.Index(model.preparation_.genes)
+        normalize = model.module.normalize
+        prepared = model.preparation_.apply(adata, average=normalize.average, are_counts=normalize.log)
+        if not inplace:
+            return prepared
+        replace_content(adata, prepared)
+        return None
 
     def _registered_preparation(self) -> Preparation:
         """Return the preparation that the arguments of ``setup_anndata`` give."""
