@@ -155,7 +155,7 @@ def test_the_run_that_agrees_most_is_chosen_and_its_embedding_assigns_new_points
     np.testing.assert_array_equal(found.labels, consensus([run.labels for run in runs], 5, 0).labels)
     expected = np.mean([posterior(embedding, found.labels) for embedding in embeddings], axis=0)
     np.testing.assert_array_equal(found.confidence, expected)
-    labels, confidence = found.assign(embeddings[1])
+    labels, confidence = found.assignment.assign(embeddings[1])
     assert (labels == found.labels).mean() > 0.97
     same = labels == found.labels
     np.testing.assert_allclose(confidence[same], posterior(embeddings[1], found.labels)[same], rtol=1e-6)
@@ -168,7 +168,7 @@ def test_a_large_consensus_keeps_a_sample_to_vote(truth, monkeypatch):
     runs, embeddings = zip(*(run_of(truth, 0.1, seed) for seed in range(2)), strict=True)
     found, chosen = consensus_of_runs(runs, embeddings, 5, 0)
     assert found.assignment.rule.points.shape == (200, 6)
-    assert (found.assign(embeddings[chosen])[0] == found.labels).mean() > 0.9
+    assert (found.assignment.assign(embeddings[chosen])[0] == found.labels).mean() > 0.9
 
 
 def test_a_single_run_is_its_own_consensus(truth):
@@ -207,6 +207,6 @@ def test_names_prediction_and_confidence_are_those_of_the_chosen_run(truth, monk
     np.testing.assert_array_equal(named.labels, types if algorithm == "types" else truth)
     assert named.prediction is runs[1].prediction
     assert named.confidence is runs[1].confidence
-    labels, confidence = named.assign(embeddings[1])
+    labels, confidence = named.assignment.assign(embeddings[1])
     np.testing.assert_array_equal(labels, named.labels)
     assert (confidence == 0.75).all()

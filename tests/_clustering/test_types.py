@@ -11,7 +11,7 @@ from scx._clustering import arrays
 from scx._clustering.algorithms import ALGORITHMS
 from scx._clustering.fit import fit_partition
 from scx._clustering.naming import named_after
-from scx._clustering.types import Partition
+from scx._clustering.types import Clusters, Partition
 
 SIZES = [300, 150, 90, 60]
 CENTERS = 9 * np.eye(5)[:4]
@@ -38,7 +38,7 @@ def test_the_fitted_cells_get_their_labels_and_confidence_again(algorithm, dtype
     embedding, _ = groups(dtype)
     partition = fit_partition(embedding, 4, algorithm, seed=0)
     assert partition.info["n_cells_fitted"] == (200 if sampled else 600)
-    labels, confidence = partition.assign(embedding)
+    labels, confidence = partition.assignment.assign(embedding)
     assert labels.dtype == partition.labels.dtype == np.int64
     assert confidence.dtype == partition.confidence.dtype == np.float32
     same = labels == partition.labels
@@ -50,7 +50,7 @@ def test_the_fitted_cells_get_their_labels_and_confidence_again(algorithm, dtype
 def test_new_cells_get_the_cluster_of_their_group(algorithm):
     partition = fit_partition(groups()[0], 4, algorithm, seed=0)
     points, truth = groups(seed=1)
-    labels, confidence = partition.assign(points)
+    labels, confidence = partition.assignment.assign(points)
     assert (labels == truth).mean() >= 0.99  # groups and clusters are both numbered by size
     assert confidence.mean() == pytest.approx(partition.confidence.mean(), abs=0.02)
 
@@ -61,7 +61,7 @@ def test_converged_kmeans_assigns_the_fitted_cells_exactly(dtype, n_clusters, sm
     """Also where no gap divides the clusters."""
     embedding = np.random.default_rng(n_clusters).uniform(size=(150, 2)).astype(dtype)
     partition = fit_partition(embedding, n_clusters, "kmeans", seed=0)
-    np.testing.assert_array_equal(partition.assign(embedding)[0], partition.labels)
+    np.testing.assert_array_equal(partition.assignment.assign(embedding)[0], partition.labels)
 
 
 @pytest.mark.parametrize("algorithm", ["kmeans", "gmm"])
@@ -69,20 +69,20 @@ def test_clusters_left_empty_by_equal_cells_are_not_assigned(algorithm):
     embedding = np.repeat(np.eye(3), [9, 6, 5], axis=0)
     partition = fit_partition(embedding, 5, algorithm, seed=0)
     assert partition.n_clusters == 3
-    np.testing.assert_array_equal(partition.assign(embedding)[0], np.repeat([0, 1, 2], [9, 6, 5]))
+    np.testing.assert_array_equal(partition.assignment.assign(embedding)[0], np.repeat([0, 1, 2], [9, 6, 5]))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_points_are_assigned_one_by_one(algorithm, monkeypatch):
     partition = fit_partition(groups()[0], 4, algorithm, seed=0)
     points = np.random.default_rng(0).uniform(-3, 12, (150, 5))
-    labels, confidence = partition.assign(points)
+    labels, confidence = partition.assignment.assign(points)
     order = np.random.default_rng(1).permutation(len(points))
     monkeypatch.setattr(arrays, "CHUNK", 20)
-    shuffled_labels, shuffled_confidence = partition.assign(points[order])
+    shuffled_labels, shuffled_confidence = partition.assignment.assign(points[order])
     np.testing.assert_array_equal(shuffled_labels, labels[order])
     np.testing.assert_allclose(shuffled_confidence, confidence[order], rtol=1e-5)
-    no_labels, no_confidence = partition.assign(points[:0])
+    no_labels, no_confidence = partition.assignment.assign(points[:0])
     assert no_labels.shape == no_confidence.shape == (0,)
 
 
@@ -93,7 +93,7 @@ def test_confidence_of_new_points_is_the_posterior_under_the_fitted_clusters(alg
     means = np.stack([embedding[partition.labels == k].mean(axis=0) for k in range(4)])
     scale = np.sqrt(np.sum((embedding - embedding.mean(axis=0)) ** 2) / len(embedding) / 4)
     points = np.random.default_rng(0).uniform(-3, 12, (50, 5))
-    labels, confidence = partition.assign(points)
+    labels, confidence = partition.assignment.assign(points)
     distances = np.linalg.norm(points[:, None] - means, axis=2)
     densities = stats.t.pdf(distances, df=3, scale=scale / np.sqrt(3))
     np.testing.assert_allclose(
@@ -110,12 +110,12 @@ def test_names_and_joined_clusters_hold_for_new_points(algorithm, join):
     named = named_after(partition, np.array([1, 0, -1, 1])[truth], ("a", "b"), join=join)
     names = ("a", "b", "new_1") if join else ("a", "b (1)", "b (2)", "new_1")
     assert named.names == names
-    labels, confidence = named.assign(embedding)
+    labels, confidence = named.assignment.assign(embedding)
     assert (labels == named.labels).mean() >= 0.99
-    np.testing.assert_array_equal(confidence, partition.assign(embedding)[1])
+    np.testing.assert_array_equal(confidence, partition.assignment.assign(embedding)[1])
     points, truth = groups(seed=1)
     expected = np.array(["b", "a", "new_1", "b"] if join else ["b (1)", "a", "new_1", "b (2)"])
-    assert (np.array(names)[named.assign(points)[0]] == expected[truth]).mean() >= 0.99
+    assert (np.array(names)[named.assignment.assign(points)[0]] == expected[truth]).mean() >= 0.99
 
 
 def test_renumbered_twice_is_renumbered_by_both():
@@ -124,32 +124,39 @@ def test_renumbered_twice_is_renumbered_by_both():
     first, second = np.array([3, 0, 1, 2]), np.array([1, 0, 0, 2])
     renumbered = partition.renumbered(first).renumbered(second)
     np.testing.assert_array_equal(renumbered.labels, second[first][partition.labels])
-    np.testing.assert_array_equal(renumbered.assign(embedding)[0], renumbered.labels)
+    np.testing.assert_array_equal(renumbered.assignment.assign(embedding)[0], renumbered.labels)
 
 
 def test_a_single_cluster_and_one_for_each_cell():
     embedding, _ = groups(np.float32)
     few = embedding[::20]
-    labels, confidence = fit_partition(few, 1, "ward", seed=0).assign(embedding)
+    labels, confidence = fit_partition(few, 1, "ward", seed=0).assignment.assign(embedding)
     assert (labels == 0).all()
     assert (confidence == 0.5).all()
     partition = fit_partition(few, len(few), "ward", seed=0)
-    np.testing.assert_array_equal(partition.assign(few)[0], partition.labels)
-    np.testing.assert_allclose(partition.assign(few)[1], partition.confidence, rtol=1e-6)
+    np.testing.assert_array_equal(partition.assignment.assign(few)[0], partition.labels)
+    np.testing.assert_allclose(partition.assignment.assign(few)[1], partition.confidence, rtol=1e-6)
 
 
 def test_clusters_of_a_constant_embedding_take_any_point_with_the_confidence_of_chance():
     partition = fit_partition(np.ones((12, 2)), 4, "kmeans", seed=0)
-    labels, confidence = partition.assign(np.random.default_rng(0).normal(size=(7, 2)))
+    labels, confidence = partition.assignment.assign(np.random.default_rng(0).normal(size=(7, 2)))
     assert (labels == 0).all()
     assert (confidence == 0.25).all()
 
 
-def test_without_a_rule_new_points_are_refused():
+def test_without_a_rule_there_are_no_clusters_for_new_points():
     partition = Partition(np.array([0, 0, 1]))
-    with pytest.raises(ValueError, match=r"^This partition cannot assign new points"):
-        partition.assign(np.ones((2, 2)))
-    assert partition.renumbered(np.array([1, 0])).assignment is None
+    assert partition.clusters is None
+    assert partition.renumbered(np.array([1, 0])).clusters is None
+
+
+def test_clusters_for_new_points_have_names():
+    partition = fit_partition(groups()[0], 4, "kmeans", seed=0)
+    assert partition.clusters == Clusters(("0", "1", "2", "3"), partition.assignment)
+    further = dataclasses.replace(partition.assignment, further_names=("e",))
+    named = dataclasses.replace(partition, names=("a", "b", "c", "d"), assignment=further)
+    assert named.clusters.names == ("a", "b", "c", "d", "e")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -160,9 +167,9 @@ def test_what_assigns_points_is_plain_and_apart_from_the_data(algorithm):
     embedding, _ = groups()
     partition = fit_partition(embedding, 4, algorithm, seed=0)
     points = embedding.copy()
-    labels, _ = partition.assign(points)
+    labels, _ = partition.assignment.assign(points)
     embedding[:] = 0
-    np.testing.assert_array_equal(partition.assign(points)[0], labels)
+    np.testing.assert_array_equal(partition.assignment.assign(points)[0], labels)
     remaining = [partition.assignment]
     while remaining:
         value = remaining.pop()

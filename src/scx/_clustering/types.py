@@ -54,7 +54,11 @@ class Assignment:
     further_names: tuple[str, ...] = ()
 
     def assign(self, points: Points) -> tuple[Labels, NDArray[np.float32]]:
-        """Return the label and the confidence of each point."""
+        """Assign points of the space that the clusters were found in, shape (n_points, n_dims).
+
+        Return the label of each point, shape (n_points,), and the confidence of that label in
+        [0, 1], shape (n_points,).
+        """
         clusters = self.rule.assign(points)
         return self.label_of[clusters], self.confidence.posterior(points, clusters)
 
@@ -125,33 +129,6 @@ class Partition:
         if self.assignment is None:
             return None
         return Clusters((*names, *self.assignment.further_names), self.assignment)
-
-    def assign(self, points: Points) -> tuple[Labels, NDArray[np.float32]]:
-        """Assign points of the embedding that the clusters were fitted to.
-
-        Parameters
-        ----------
-        points
-            Shape (n_points, n_dims).
-
-        Returns
-        -------
-        Label of each point, shape (n_points,), and the confidence of that label in [0, 1], shape
-        (n_points,): the probability of :func:`scx._clustering.confidence.posterior` under the
-        fitted clusters.
-
-        Raises
-        ------
-        ValueError
-            If the partition has no rule for new points.
-        """
-        if self.assignment is None:
-            msg = (
-                "This partition cannot assign new points: its clusters do not follow from an embedding alone. "
-                "They come from several partitions or from known types."
-            )
-            raise ValueError(msg)
-        return self.assignment.assign(points)
 
     def renumbered(self, new_label: Labels) -> Self:
         """Return the partition with label `new_label[i]` for cluster i; equal labels are joined."""

@@ -60,7 +60,7 @@ def test_new_cells_may_be_of_a_type_that_no_cell_of_training_is_predicted_to_be(
     assert found.names == ("a", "c")
     assert found.clusters.names == ("a", "c", "b")
     new = np.array([[0.0, 0.2, 0.7, 0.1], [2.0, 0.1, 0.2, 0.7]], dtype=np.float32)
-    labels, confidence = found.assign(new)
+    labels, confidence = found.assignment.assign(new)
     assert [found.clusters.names[label] for label in labels] == ["b", "c"]
     np.testing.assert_allclose(confidence, [0.7, 0.7])
 
