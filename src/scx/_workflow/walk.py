@@ -57,12 +57,12 @@ def fit_and_annotate(
     partition, kept = combine(runs, request.n_clusters, consensus_seed)
     partition = check_partition(partition, request.n_clusters)
     snapshots = cluster_snapshots(kept, request.algorithm)
+    if request.model_dir is not None and partition.clusters is not None:
+        kept.model.keep_reference(partition.clusters, kept.embedding, kept.cluster_seed)
     # 6. write
     result = Result(partition, record_of(request, kept, data.adata.n_vars), kept.embedding, snapshots)
     written = write_result(request.target, result, start)
     if request.model_dir is not None:
-        if partition.clusters is not None:
-            kept.model.keep_reference(partition.clusters, kept.embedding, kept.cluster_seed)
         save(kept.model, request.model_dir, written.uns[request.target.keys.uns], options["copy"])
     return written if options["copy"] else None
 

@@ -22,7 +22,7 @@ from scx._clustering.outliers import fit_outliers
 from scx._clustering.reference import Reference
 from scx._clustering.types import Clusters
 from scx._config import BatchSize, Count, check_option, check_options
-from scx._rng import exclusively
+from scx._rng import exclusively, global_seed
 from scx._types import check_type, typed
 
 from .base import EmbeddingModel
@@ -281,7 +281,8 @@ class DeepClusteringModel(EmbeddingModel):
         seed
             Draws the cells that are kept.
         """
-        outliers = fit_outliers(embedding, lambda rows: np.concatenate(list(self.expression(rows))), seed)
+        with global_seed(seed):  # loaders draw a seed
+            outliers = fit_outliers(embedding, lambda rows: np.concatenate(list(self.expression(rows))), seed)
         self.reference_ = Reference(clusters, outliers)
 
     def size_factors(self) -> NDArray[np.float32]:
