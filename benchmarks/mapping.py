@@ -3,26 +3,23 @@
     python benchmarks/mapping.py split    # train on 70 % of the cells, map 30 %
     python benchmarks/mapping.py novel    # train without one type, map it and held-back cells of the others
 
-Both take ``--datasets``, ``--methods``, ``--seeds``. The folder of the datasets is SCX_DATA. ``novel --peers`` adds the
-distance to the 15 nearest cells in 20 principal components, and the uncertainty of scANVI.
+Both take ``--datasets``, ``--methods``, ``--seeds``. ``novel --peers pca_distance scanvi`` adds the distance to the 15
+nearest cells in 20 principal components, and the uncertainty of scANVI.
 """
 
 import argparse
-import os
 import tempfile
 import warnings
-from pathlib import Path
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 import scx
+from data import read
 from scx._methods import METHODS
 
-FOLDER = Path(os.environ.get("SCX_DATA", "../shared/data"))
 NOVEL = {"pbmc_sorted": "subpop", "pollen": "cell_type", "mouse_bladder": "cell_type"}
 """Datasets of `novel`, and the column with their types."""
 SPLIT = [
@@ -39,10 +36,6 @@ SPLIT = [
 SHARE = 0.7
 
 
-def read(name):
-    return ad.read_h5ad(FOLDER / f"{name}.h5ad")
-
-
 def train(method, reference, types, seed, folder):
     """Train a method; semiaae gets all labels, the others the number of types."""
     reference.obs["_types"] = types
@@ -56,8 +49,7 @@ def mapped(adata, folder, **kwargs):
 
 def split(name, method, seed):
     """Return the largest difference of an embedding, and the adjusted Rand indices."""
-    adata = read(name)
-    types = adata.obs["cell_type"].astype(str).to_numpy()
+    adata, types = read(name, "cell_type")
     order = np.random.default_rng(seed).permutation(adata.n_obs)
     known = np.sort(order[: int(SHARE * adata.n_obs)])
     reference, query = adata[known].copy(), np.setdiff1d(order, known)
@@ -78,8 +70,7 @@ def split(name, method, seed):
 
 def left_out(name, column, novel, seed):
     """Return cells of training, held-back cells of the same types, and cells of the type left out."""
-    adata = read(name)
-    types = adata.obs[column].astype(str).to_numpy()
+    adata, types = read(name, column)
     known = np.flatnonzero(types != novel)
     chosen = np.random.default_rng(seed).permutation(known)[: int(SHARE * len(known))]
     is_known = np.zeros(len(types), dtype=bool)
@@ -91,7 +82,7 @@ def left_out(name, column, novel, seed):
 def novel(name, method, seed):
     """Return, for each type left out, how well its cells are told from held-back cells of known types."""
     column = NOVEL[name]
-    for left in np.unique(read(name).obs[column].astype(str)):
+    for left in np.unique(read(name, column)[1]):
         reference, types, query, is_novel = left_out(name, column, left, seed)
         if method in METHODS:
             with tempfile.TemporaryDirectory() as temporary:
