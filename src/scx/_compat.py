@@ -1,5 +1,6 @@
 """All uses of private parts of other packages, which may change; tests check each one."""
 
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from numbers import Integral
@@ -49,7 +50,9 @@ def torch_device(accelerator: str, device: int | str) -> Any:
 def replace_content(adata: AnnData, other: AnnData) -> None:
     """Make `adata` hold what `other` holds, as scvi-tools does."""
     if other is not adata:
-        adata._init_as_actual(other)  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():  # of anndata, on a call within anndata
+            warnings.filterwarnings("ignore", message="Assigning to `.layers`")
+            adata._init_as_actual(other)  # type: ignore[no-untyped-call]
 
 
 def fill_colors(adata: AnnData, key: str) -> None:
