@@ -190,7 +190,7 @@ def test_results_are_labels_of_the_next_training(trained, model, query):
 @pytest.mark.parametrize("value", [np.nan, -1.0])
 def test_values_that_cannot_be_counts(model, query, value):
     query.X[3, 5] = value
-    before = frozen(query)
+    before = list(query.obs)
     with pytest.raises(ValueError, match=r"`adata.X` holds"):
         scx.tl.map_query(query, model)
     query.X[3, 5] = 0
