@@ -20,6 +20,7 @@ from scx._clustering.types import Partition
 from scx._rng import exclusively
 from scx._types import typed
 
+from .attributions import Groups, clusters_as_groups
 from .setup import ModelSetup
 from .source import BATCH_SIZE, Batch, CellSource, row_numbers
 
@@ -101,6 +102,19 @@ class EmbeddingModel(ModelSetup):
         assert self.clusters_ is not None
         labels, confidence = self.clusters_.assignment.assign(self.features(embedding))
         return Partition(labels, self.clusters_.names, confidence)
+
+    def explained_groups(self) -> Groups:
+        """Return the groups of cells that genes can explain: the clusters of training.
+
+        Raise ValueError if there are none.
+        """
+        if self.clusters_ is None:
+            msg = (
+                "`model` has no clusters. Train it with a method of `scx.tl`, which clusters the cells and saves the "
+                "clusters in `model_dir`."
+            )
+            raise ValueError(msg)
+        return clusters_as_groups(self.clusters_)
 
     @exclusively
     @torch.inference_mode()

@@ -131,6 +131,11 @@ class CellSource(Dataset[Batch]):
         return sparse.csr_matrix(block if self._columns is None else block[:, self._columns], dtype=np.float32)
 
     @property
+    def columns(self) -> NDArray[np.int64]:
+        """Column of each gene of the model in `adata`, shape (n_genes,)."""
+        return np.arange(self.n_vars) if self._columns is None else self._columns
+
+    @property
     def _is_in_memory(self) -> bool:
         return sparse.issparse(self._matrix) or isinstance(self._matrix, np.ndarray)
 
