@@ -3,6 +3,7 @@
 import reprlib
 import warnings
 from collections.abc import Collection, Iterable, Mapping
+from importlib.util import find_spec
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,13 @@ def check_positive_int(name: str, value: Any, *, minimum: int = 1, maximum: int 
         bounds = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
         msg = f"`{name}` must be {bounds}{why}, got {value}."
         raise ValueError(msg)
+
+
+def check_package(name: str, extra: str) -> None:
+    """Raise unless a package is installed that only the `extra` of scx brings."""
+    if find_spec(name) is None:
+        msg = f"This function needs {name}. Install it with `pip install {name}`; it is in the extra `scx[{extra}]`."
+        raise ImportError(msg)
 
 
 def check_n_jobs(n_jobs: Any) -> None:

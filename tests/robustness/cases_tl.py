@@ -379,6 +379,75 @@ QUERY: dict[str, list[Case]] = {
     "copy": COMMON["copy"],
 }  # fmt: skip
 
+
+def explained_model() -> str:
+    """Folder of a model of the small data."""
+    folder = Path(tempfile.mkdtemp()) / "model"
+    scx.tl.contrastive(small(), 3, max_epochs=1, model_dir=folder)
+    return str(folder)
+
+
+def ranked(done: Outcome, *groups: str) -> bool:
+    """Whether genes are ranked for these groups, for all if none is named."""
+    return done.adata.uns[KEY]["names"].dtype.names == (groups or ("0", "1", "2"))
+
+
+def same_scores(done: Outcome) -> bool:
+    return done.adata.uns[KEY]["scores"].tobytes() == done.reference.adata.uns[KEY]["scores"].tobytes()
+
+
+ATTRIBUTIONS: dict[str, list[Case]] = {
+    "adata": [
+        accepts(Made(lambda: small()[:, ::-1].copy()), ranked, label="genes in another order"),
+        accepts(Made(lambda: small()[[3]].copy()), lambda done: len(done.adata.uns[KEY]["groups"]) == 1, label="one cell"),
+        refuses(Made(lambda: small()[:, 1:].copy()), "1 of the 20 genes", label="a gene less"),
+        refuses(Made(lambda: small()[:0].copy()), label="no cell"),
+    ],
+    "model": [
+        accepts(Made(lambda: Path(explained_model())), same_scores, label="path"),
+        accepts(Made(lambda: scx.model.load(explained_model())), same_scores, label="model"),
+        refuses("no such folder", "no such folder"),
+        refuses(".", "manifest.json is missing"),
+    ],
+    "groups": [
+        accepts(["1"], lambda done: ranked(done, "1")),
+        accepts(None, ranked),
+        refuses([], "at least one"),
+        refuses(["0", "3"], "'0', '1', '2'"),
+    ],
+    "n_cells": [
+        accepts(1, lambda done: list(done.adata.uns[KEY]["n_cells"]) == [1, 1, 1]),
+        accepts(10**9, same_scores),
+        accepts(np.int64(100), same_scores),
+        refuses(0, "at least 1"),
+    ],
+    "n_steps": [
+        accepts(1, ranked),
+        accepts(1000, ranked),
+        accepts(np.int64(64), same_scores),
+        refuses(0, "between 1 and 1000"),
+        refuses(1001, "between 1 and 1000"),
+    ],
+    "per_cell": [
+        accepts(True, lambda done: done.adata.layers[KEY].shape == (N_OBS, N_VARS) and same_scores(done)),
+        accepts(np.False_, lambda done: KEY not in done.adata.layers),
+    ],
+    "key_added": [
+        accepts("mine", lambda done: "mine" in done.adata.uns and "mine_group" in done.adata.obs),
+        refuses("kept", "kept"),
+        refuses("", "empty"),
+    ],
+    "rng": [
+        accepts(0, same_scores),
+        accepts(Made(lambda: np.random.default_rng(0)), ranked, label="generator"),
+        refuses(-1, "at least 0"),
+    ],
+    "copy": [
+        accepts(True, lambda done: KEY in done.returned.uns and KEY not in done.arguments["adata"].uns),
+        accepts(False, lambda done: done.returned is None and KEY in done.arguments["adata"].uns),
+    ],
+}  # fmt: skip
+
 LONG = ("10**12", "10**30")  # would run that long
 
 
@@ -401,6 +470,7 @@ def _method(name: str) -> Target:
 
 TARGETS = [
     *map(_method, METHODS),
+    Target("tl.attributions", scx.tl.attributions, lambda: {"adata": small(), "model": explained_model(), "key_added": KEY}, ATTRIBUTIONS),
     Target("tl.cluster", scx.tl.cluster, lambda: {"adata": small(), "n_clusters": 3, "use_rep": "X_emb", "key_added": KEY}, CLUSTER),
     Target("tl.map_query", scx.tl.map_query, lambda: {"adata": small(), "model": reference(), "key_added": KEY}, QUERY),
     Target("tl.consensus", scx.tl.consensus, lambda: {"adata": small(), "keys": ["run0", "run1"], "key_added": KEY}, CONSENSUS),

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 type Field = tuple[str, str]
-"""Attribute of an AnnData, ``"obs"``, ``"obsm"`` or ``"uns"``, and a name within it."""
+"""Attribute of an AnnData, such as ``"obs"``, and a name within it."""
 
+PLACES = ("obs", "obsm", "layers")
+"""Where results are written, beside ``uns``."""
 SIZE_FACTOR = "_scx_size_factor"
 """Column of the working AnnData's ``obs`` with the total counts of each cell over all genes."""
 LABELS = "_scx_labels"
@@ -48,6 +50,16 @@ class Keys:
     def closest(self) -> str:
         """Column of ``obs``: closest cluster of a new cell, unlike its cells or not."""
         return f"{self.key_added}_closest"
+
+    @property
+    def group(self) -> str:
+        """Column of ``obs``: group of each cell whose attributions are computed."""
+        return f"{self.key_added}_group"
+
+    @property
+    def attributions(self) -> str:
+        """Layer: attribution of each gene to the group of each cell."""
+        return self.key_added
 
     @property
     def embedding(self) -> str:
@@ -106,6 +118,11 @@ class Keys:
         }
         return tuple(field for field, is_written in fields.items() if is_written)
 
+    def written_by_attributions(self, *, per_cell: bool) -> tuple[Field, ...]:
+        """Return the fields that :func:`scx.tl.attributions` writes."""
+        layer = [("layers", self.attributions)] if per_cell else []
+        return (("obs", self.group), *layer, ("uns", self.uns))
+
     @property
     def everything(self) -> tuple[Field, ...]:
         """All fields that a call may write."""
@@ -119,4 +136,4 @@ class Keys:
         if not isinstance(record, Mapping) or "scx_version" not in record:
             return set()
         listed = record.get("fields", {})
-        return {("uns", self.uns), *((where, str(name)) for where in ("obs", "obsm") for name in listed.get(where, ()))}
+        return {("uns", self.uns), *((where, str(name)) for where in PLACES for name in listed.get(where, ()))}

@@ -10,9 +10,9 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scx import __version__
-from scx._anndata import UNLABELED
+from scx._anndata import UNLABELED, layer_names
 from scx._clustering.types import Partition
-from scx._workflow.keys import Field, Keys
+from scx._workflow.keys import PLACES, Field, Keys
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ def write(
         For cells that a model did not train on; None for cells of training.
     """
     names = partition.names or [str(label) for label in range(partition.n_clusters)]
-    fields: dict[Field, Any] = {("obs", keys.clusters): _categorical(partition.labels, names)}
+    fields: dict[Field, Any] = {("obs", keys.clusters): categorical(partition.labels, names)}
     info = dict(partition.info)
     if partition.confidence is not None:
         fields["obs", keys.confidence] = partition.confidence
     if partition.agreement is not None:
         fields["obs", keys.agreement] = partition.agreement
     if (prediction := partition.prediction) is not None:
-        fields["obs", keys.prediction] = _categorical(prediction.proba.argmax(axis=1), prediction.types)
+        fields["obs", keys.prediction] = categorical(prediction.proba.argmax(axis=1), prediction.types)
         fields["obsm", keys.proba] = prediction.proba
         info |= {"types": prediction.types, **prediction.info}
     if outliers is not None:
@@ -85,33 +85,60 @@ def write(
         fields["obsm", keys.snapshot_embeddings] = np.stack(embeddings, axis=1)
         fields["obsm", keys.snapshot_clusters] = np.stack(labels, axis=1).astype(np.int32)
         info["snapshots"] = list(snapshots)
+    write_fields(adata, keys, fields, {**record, **info})
+
+
+def write_fields(
+    adata: AnnData,
+    keys: Keys,
+    fields: dict[Field, Any],
+    record: Mapping[str, Any],
+    tables: Mapping[str, Any] | None = None,
+) -> None:
+    """Write fields and the record of the run. Delete stale fields.
+
+    Parameters
+    ----------
+    adata
+        Changed in place.
+    keys
+        Names to write under.
+    fields
+        What to write, beside the record.
+    record
+        Entries for ``uns``, in addition to the version and the names of the fields.
+    tables
+        Further entries, which are written as they are; None for none.
+    """
     earlier = {field for field in keys.recorded(adata.uns) if field[1] in getattr(adata, field[0])}
     # An embedding is kept when a later call only clusters it again.
     kept = earlier & {("obsm", keys.embedding)}
     stale = earlier - kept - fields.keys()
     present = (*fields, *(kept - fields.keys()))
-    names_by_place = {place: [name for where, name in present if where == place] for place in ("obs", "obsm")}
-    info["fields"] = {place: written for place, written in names_by_place.items() if written}
-    fields["uns", keys.uns] = plain({**record, **info, "scx_version": __version__})
-    _set_fields(adata, fields, stale - {("uns", keys.uns)})
+    names_by_place = {place: [name for where, name in present if where == place] for place in PLACES}
+    listed = {place: written for place, written in names_by_place.items() if written}
+    entry = plain({**record, "fields": listed, "scx_version": __version__}) | dict(tables or {})
+    _set_fields(adata, {**fields, ("uns", keys.uns): entry}, stale - {("uns", keys.uns)})
 
 
 def _set_fields(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[Field]) -> None:
     """Set fields and delete stale ones. If anything fails, undo all of it."""
     obs, obsm, uns = cast("pd.DataFrame", adata.obs).copy(deep=False), dict(adata.obsm), dict(adata.uns)
+    layers: dict[str | None, Any] = {name: adata.layers[name] for name in layer_names(adata)}
     try:
         for (where, name), values in fields.items():
             getattr(adata, where)[name] = values
         for where, name in stale:
             del getattr(adata, where)[name]
     except BaseException:
-        adata.obs, adata.obsm = obs, obsm
+        adata.obs, adata.obsm, adata.layers = obs, obsm, layers
         adata.uns.clear()
         adata.uns.update(uns)
         raise
 
 
-def _categorical(codes: NDArray[np.integer], names: Sequence[str]) -> "pd.Categorical[Any]":
+def categorical(codes: NDArray[np.integer], names: Sequence[str]) -> "pd.Categorical[Any]":
+    """Return a column of names, by their numbers."""
     return pd.Categorical.from_codes(codes, categories=pd.Index(list(names)))
 
 
@@ -120,7 +147,7 @@ def _with_unknown(
 ) -> "pd.Categorical[Any]":
     """Return the names of clusters, and for unknown cells the entry that marks unlabelled ones."""
     categories = list(dict.fromkeys([*names, UNLABELED]))  # it may be the name of a type
-    return _categorical(np.where(is_unknown, categories.index(UNLABELED), codes), categories)
+    return categorical(np.where(is_unknown, categories.index(UNLABELED), codes), categories)
 
 
 def plain(value: Any) -> Any:

@@ -18,7 +18,6 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scx._compat import auto_move_data
 from scx._config import Noise, Positive, Range, Weight, Width
 
 from ._core.losses import cluster_aware, nt_xent, student_t
@@ -102,12 +101,6 @@ class CICLModule(PairModule):
     def embeds_in_context(self) -> bool:
         """Whether cells attend to the other cells of their batch."""
         return self.config.attention == "batch"
-
-    @auto_move_data
-    def embed(self, batch: Batch) -> Tensor:
-        """Return H, the output of the encoder for unchanged cells."""
-        embedding: Tensor = self.encoder(self.normalized(batch))
-        return embedding
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss between two views of each cell (eq. 17) and its parts.

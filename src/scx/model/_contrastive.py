@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scx._compat import auto_move_data
 from scx._config import Width
 
 from ._core.losses import nt_xent
@@ -50,10 +49,9 @@ class ContrastiveModule(PairModule):
         self.normalize = LogNormalize(n_genes, config.max_value)
         self.encoder = mlp_encoder(n_genes, config.n_hidden, config.n_latent)
 
-    @auto_move_data
-    def embed(self, batch: Batch) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
         """Return the L2-normalised output of the last layer, nothing masked."""
-        return F.normalize(self.encoder(self.normalized(batch)), dim=1)
+        return F.normalize(self.encoder(x), dim=1)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the NT-Xent loss between two views of each cell, masked independently.

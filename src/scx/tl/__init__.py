@@ -6,6 +6,7 @@ The registry :data:`scx._methods.METHODS` lists the methods.
 from typing import TYPE_CHECKING
 
 from scx._methods import METHODS
+from scx.tl._attributions import attributions
 from scx.tl._cluster import cluster
 from scx.tl._consensus import consensus
 from scx.tl._ensemble import ensemble
@@ -25,7 +26,9 @@ else:
         raise AttributeError(msg)
 
 
-__all__ = sorted([*(function.__name__ for function in (cluster, consensus, ensemble, map_query)), *METHODS])
+__all__ = sorted(
+    [attributions.__name__, cluster.__name__, consensus.__name__, ensemble.__name__, map_query.__name__, *METHODS]
+)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,6 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scx._compat import auto_move_data
 from scx._config import Width
 
 from ._core.model import DeepClusteringModel
@@ -44,12 +43,6 @@ class ToyModule(DeepClusteringModule):
         self.normalize = LogNormalize(n_genes, config.max_value)
         self.encoder = nn.Linear(n_genes, config.n_latent)
         self.decoder = nn.Linear(config.n_latent, n_genes)
-
-    @auto_move_data
-    def embed(self, batch: Batch) -> Tensor:
-        """Return the output of the encoder, shape (n, n_latent)."""
-        embedding: Tensor = self.encoder(self.normalized(batch))
-        return embedding
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the mean squared error of the reconstructed z-scores."""

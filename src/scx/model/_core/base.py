@@ -21,6 +21,7 @@ from scx._clustering.types import Partition
 from scx._rng import exclusively
 from scx._types import typed
 
+from .attributions import Groups, clusters_as_groups
 from .setup import ModelSetup
 from .source import BATCH_SIZE, Batch, CellSource, row_numbers
 
@@ -141,6 +142,19 @@ class EmbeddingModel(ModelSetup):
         joint = self._in_batches(both, cells, np.arange(cells.n_obs)).cpu().numpy()
         embedding, projection = np.split(joint, [-components.shape[1]], axis=1)
         return np.ascontiguousarray(embedding), outliers.score(embedding, projection)
+
+    def explained_groups(self) -> Groups:
+        """Return the groups of cells that genes can explain: the clusters of training.
+
+        Raise ValueError if there are none.
+        """
+        if self.clusters_ is None:
+            msg = (
+                "`model` has no clusters. Train it with a method of `scx.tl`, which clusters the cells and saves the "
+                "clusters in `model_dir`."
+            )
+            raise ValueError(msg)
+        return clusters_as_groups(self.clusters_)
 
     @exclusively
     @torch.inference_mode()

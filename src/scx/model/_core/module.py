@@ -13,7 +13,9 @@ from .source import Batch
 
 
 class DeepClusteringModule(BaseModuleClass):
-    """Normalisation, an embedding and a loss. Subclasses define :meth:`embed` and :meth:`loss`.
+    """Normalisation, an embedding and a loss. Subclasses define :meth:`loss`.
+
+    They define :meth:`encode` too, unless the embedding is the output of the encoder.
 
     Parameters
     ----------
@@ -49,9 +51,22 @@ class DeepClusteringModule(BaseModuleClass):
         return normalized
 
     @auto_move_data
+    def log_normalized(self, batch: Batch) -> Tensor:
+        """Return the normalised expression before centering and scaling, shape (n, n_genes)."""
+        return self.normalize.log_normalized(batch.x, batch.size_factor)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the embedding, shape (n, n_latent), of normalised expression `x`, nothing changed.
+
+        `x` has the shape (n, n_genes).
+        """
+        embedding: Tensor = self.encoder(x)
+        return embedding
+
+    @auto_move_data
     def embed(self, batch: Batch) -> Tensor:
         """Return the embedding of a batch, shape (n, n_latent)."""
-        raise NotImplementedError
+        return self.encode(self.normalized(batch))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a batch by name, scalars. The one named ``loss`` is minimised."""

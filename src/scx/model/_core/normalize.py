@@ -54,7 +54,7 @@ class LogNormalize(nn.Module):
         self.median.fill_(float(np.median(size_factors)))
         scaler = StandardScaler()
         for batch in batches:
-            scaler.partial_fit(self._log(batch.x.double(), batch.size_factor.double()).cpu().numpy())
+            scaler.partial_fit(self.log_normalized(batch.x.double(), batch.size_factor.double()).cpu().numpy())
         n_cells = scaler.n_samples_seen_
         std = np.sqrt(scaler.var_ * n_cells / max(n_cells - 1, 1))  # unbiased, as in sc.pp.scale
         self.mean.copy_(torch.from_numpy(scaler.mean_))
@@ -79,10 +79,11 @@ class LogNormalize(nn.Module):
 
     def forward(self, x: Tensor, size_factor: Tensor) -> Tensor:
         """Normalise counts `x`, shape (n, n_genes), of cells with size factors of shape (n, 1)."""
-        y = self._log(x, size_factor).sub_(self.mean).div_(self.std)
+        y = self.log_normalized(x, size_factor).sub_(self.mean).div_(self.std)
         return y if self.max_value is None else y.clamp_(-self.max_value, self.max_value)
 
-    def _log(self, x: Tensor, size_factor: Tensor) -> Tensor:
+    def log_normalized(self, x: Tensor, size_factor: Tensor) -> Tensor:
+        """Return counts `x` of cells after division by size factors and log1p, shapes as above."""
         if not self.log:
             return x.clone()
         # A cell without counts stays all zero instead of becoming 0/0.

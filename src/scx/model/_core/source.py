@@ -155,6 +155,11 @@ class CellSource(Dataset[Batch]):
         return values
 
     @property
+    def columns(self) -> NDArray[np.int64]:
+        """Column of each gene of the model in `adata`, shape (n_genes,)."""
+        return np.arange(self.n_vars) if self._columns is None else self._columns
+
+    @property
     def _is_in_memory(self) -> bool:
         return sparse.issparse(self._matrix) or isinstance(self._matrix, np.ndarray)
 

@@ -68,10 +68,10 @@ class InfoVAEModule(DeepClusteringModule):
         """
         return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
-    @auto_move_data
-    def embed(self, batch: Batch) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
         """Return the mean of q(z | x)."""
-        return self.posterior(batch)[0]
+        mean: Tensor = self.encoder(x).chunk(2, dim=1)[0]
+        return mean
 
     @auto_move_data
     def draw(self, batch: Batch) -> Tensor:

@@ -17,6 +17,7 @@ from scx._checks import check_key
 from scx._clustering.n_clusters import NClusters
 from scx._clustering.types import Partition, Prediction
 from scx._types import typed
+from scx.model._core.attributions import Groups
 from scx.model._core.loaders import Rows, RowTargets
 from scx.model._core.model import DeepClusteringModel
 from scx.model._core.neighbors import nearest_neighbors
@@ -276,6 +277,18 @@ class SemiAAE(DeepClusteringModel):
             return found
         proba = self.features(embedding)[:, embedding.shape[1] :]
         return replace(found, prediction=Prediction(self.types_, proba))
+
+    def explained_groups(self) -> Groups:
+        """Return the known types, as predicted; without labels, the clusters of training."""
+        if not self.types_:
+            return super().explained_groups()
+
+        @torch.inference_mode()
+        def assign(embedding: NDArray[np.float32]) -> NDArray[np.int64]:
+            z = torch.from_numpy(embedding).to(self.device)
+            return self.module.log_probabilities_at(z).argmax(dim=1).cpu().numpy()
+
+        return Groups(self.types_, assign, self.module.log_probabilities_at)
 
     @staticmethod
     def _labels(adata: AnnData, registry: Mapping[str, Any]) -> "pd.Categorical[Any]":

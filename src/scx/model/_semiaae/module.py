@@ -56,12 +56,6 @@ class SemiAAEModule(DeepClusteringModule):
         self.discriminator = mlp_encoder(config.n_latent, config.n_discriminator, 1, batch_norm=False)
 
     @auto_move_data
-    def embed(self, batch: Batch) -> Tensor:
-        """Return the output of the encoder, nothing corrupted."""
-        embedding: Tensor = self.encoder(self.normalized(batch))
-        return embedding
-
-    @auto_move_data
     def type_probabilities(self, batch: Batch) -> Tensor:
         """Return the probability of each known type, shape (n, n_types)."""
         return self.probabilities_at(self.embed(batch))
@@ -69,9 +63,16 @@ class SemiAAEModule(DeepClusteringModule):
     @auto_move_data
     def probabilities_at(self, z: Tensor) -> Tensor:
         """Return the probability of each known type for embeddings `z`, shape (n, n_types)."""
+        return self._logits(z).softmax(dim=1)
+
+    def log_probabilities_at(self, z: Tensor) -> Tensor:
+        """Return ln of these probabilities, differentiably."""
+        return self._logits(z).log_softmax(dim=1)
+
+    def _logits(self, z: Tensor) -> Tensor:
         assert self.head is not None
         logits: Tensor = self.inverse_temperature * self.head(z)
-        return logits.softmax(dim=1)
+        return logits
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a batch; known types are its target, see :meth:`_classification`.
