@@ -36,7 +36,8 @@ def test_row(name):
 
 
 def test_namespaces():
-    assert scx.tl.__all__ == sorted([*METHODS, "cluster", "consensus", "map_query"])
+    others = ("attributions", "cluster", "consensus", "ensemble", "map_query")
+    assert scx.tl.__all__ == sorted([*METHODS, *others])
     assert scx.model.__all__ == sorted(["load", *(method.model for method in METHODS.values())])
     for namespace in (scx.tl, scx.model):
         assert dir(namespace) == namespace.__all__

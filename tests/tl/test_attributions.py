@@ -9,8 +9,6 @@ from sklearn.metrics import average_precision_score
 import scx
 from robustness.identical import assert_identical, frozen
 
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # scanpy on pandas 3
-
 QUICK = {"mask_var": None, "accelerator": "cpu"}
 
 
