@@ -48,9 +48,9 @@ def scores(adata, group):
 
 def log_posterior(model, x):
     """Return ln of the probability of each cluster at normalised expression, computed without the package's groups."""
-    confidence = model.clusters_.assignment.confidence
+    confidence = model.reference_.clusters.assignment.confidence
     z = model.module.encode(x)
-    order = np.argsort(model.clusters_.assignment.label_of)
+    order = np.argsort(model.reference_.clusters.assignment.label_of)
     centers = torch.from_numpy(confidence.origin + confidence.means)[order]
     kernel = (1 + torch.cdist(z.double(), centers).square() / confidence.squared_scale) ** -2
     return (kernel / kernel.sum(dim=1, keepdim=True)).log()

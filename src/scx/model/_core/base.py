@@ -148,13 +148,13 @@ class EmbeddingModel(ModelSetup):
 
         Raise ValueError if there are none.
         """
-        if self.clusters_ is None:
+        if self.reference_ is None:
             msg = (
                 "`model` has no clusters. Train it with a method of `scx.tl`, which clusters the cells and saves the "
                 "clusters in `model_dir`."
             )
             raise ValueError(msg)
-        return clusters_as_groups(self.clusters_)
+        return clusters_as_groups(self.reference_.clusters)
 
     @exclusively
     @torch.inference_mode()
