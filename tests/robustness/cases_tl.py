@@ -370,8 +370,9 @@ QUERY: dict[str, list[Case]] = {
     ],
     "outlier_alpha": [
         accepts(0, lambda done: (done.adata.obs[KEY] != "Unknown").all()),
-        accepts(1, lambda done: (done.adata.obs[KEY] == "Unknown").sum() >= N_OBS - 1),
-        accepts(np.float32(0.5), lambda done: (done.adata.obs[KEY] == "Unknown").any()),
+        # cells of training are like themselves: most have a p-value of 1
+        accepts(1, lambda done: (done.adata.obs[KEY] == "Unknown") == (done.adata.obs[f"{KEY}_outlier"] < 1)),
+        accepts(np.float32(0.5), lambda done: (done.adata.obs[KEY] == "Unknown") == (done.adata.obs[f"{KEY}_outlier"] < 0.5)),
         refuses(-0.1, "at least 0"),
         refuses(1.1, "at most 1"),
         refuses(float("nan")),
