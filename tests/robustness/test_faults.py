@@ -69,7 +69,7 @@ STEPS = {
     "cluster": "scx.model.{model}.partition",
     "consensus": "scx._workflow.train.consensus_of_runs",
     "settings": "scx._workflow.write.plain",
-    "categories": "scx._workflow.write._categorical",
+    "categories": "scx._workflow.write.categorical",
 }
 
 

@@ -131,7 +131,11 @@ def _set_fields(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[F
         for where, name in stale:
             del getattr(adata, where)[name]
     except BaseException:
-        adata.obs, adata.obsm, adata.layers = obs, obsm, layers
+        adata.obs, adata.obsm = obs, obsm
+        for name in set(layer_names(adata)) - layers.keys():
+            del adata.layers[name]
+        for name, values in layers.items():
+            adata.layers[name] = values
         adata.uns.clear()
         adata.uns.update(uns)
         raise
