@@ -124,7 +124,7 @@ def write_fields(
 def _set_fields(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[Field]) -> None:
     """Set fields and delete stale ones. If anything fails, undo all of it."""
     obs, obsm, uns = cast("pd.DataFrame", adata.obs).copy(deep=False), dict(adata.obsm), dict(adata.uns)
-    layers: dict[str | None, Any] = {name: adata.layers[name] for name in layer_names(adata)}
+    layers = {name: adata.layers[name] for name in layer_names(adata)}
     try:
         for (where, name), values in fields.items():
             getattr(adata, where)[name] = values
@@ -132,10 +132,10 @@ def _set_fields(adata: AnnData, fields: Mapping[Field, Any], stale: Collection[F
             del getattr(adata, where)[name]
     except BaseException:
         adata.obs, adata.obsm = obs, obsm
-        for name in set(layer_names(adata)) - layers.keys():
-            del adata.layers[name]
-        for name, values in layers.items():
-            adata.layers[name] = values
+        for layer in set(layer_names(adata)) - layers.keys():
+            del adata.layers[layer]
+        for layer, values in layers.items():
+            adata.layers[layer] = values
         adata.uns.clear()
         adata.uns.update(uns)
         raise
