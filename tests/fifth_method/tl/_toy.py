@@ -10,7 +10,7 @@ from scx._workflow.walk import fit_and_annotate
 @method_function
 def toy(
     adata: AnnData,
-    n_clusters: int | None = None,
+    n_clusters: int | tuple[int, int] | None = None,
     **options: Unpack[FitOptions],
 ) -> AnnData | None:
     """Embed and cluster cells by a linear autoencoder.
