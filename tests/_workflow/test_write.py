@@ -13,7 +13,7 @@ import scx
 from robustness.identical import assert_identical, frozen
 from scx._clustering.types import Partition, Prediction
 from scx._workflow.keys import Keys
-from scx._workflow.write import plain, write
+from scx._workflow.write import NewCells, plain, write
 
 
 @pytest.fixture
@@ -79,7 +79,8 @@ def test_a_second_run_removes_what_its_record_lists_and_nothing_else(adata):
     snapshots = {1: (adata.obsm["X_rep"], labels)}
     keys = Keys("mine")
     before = frozen(adata)
-    write(adata, keys, partition=rich, record={}, embedding=adata.obsm["X_rep"], snapshots=snapshots)
+    new = NewCells(np.ones(adata.n_obs), np.ones(adata.n_obs, dtype=np.float32), labels == 1)
+    write(adata, keys, partition=rich, record={}, embedding=adata.obsm["X_rep"], snapshots=snapshots, outliers=new)
     assert {f"{where}/{name}" for where, name in keys.everything} == {
         f"{where}/{name}" for where, names in adata.uns["mine"]["fields"].items() for name in names
     } | {"uns/mine"}

@@ -67,6 +67,13 @@ TARGETS: list[Target] = [
         {
             "adata": [
                 *data(),
+                accepts(
+                    Made(lambda: holed()[:10].copy()),
+                    lambda done: (
+                        list(done.returned.index) == CLUSTERINGS and done.returned["log_likelihood"].notna().all()
+                    ),
+                    label="10 cells",
+                ),
                 refuses(Made(lambda: holed()[:9].copy()), "9 cells", label="9 cells"),
                 refuses(Made(without_x), "empty", label="without X"),
             ],

@@ -112,7 +112,7 @@ def variable_counts(
     if len(candidates) < _anndata.MIN_GENES:
         msg = (
             f"Only {len(candidates)} of the selected genes have counts in at least {MIN_CELLS} cells; at least "
-            f"{_anndata.MIN_GENES} are needed. Select more genes."
+            f"{_anndata.MIN_GENES} are needed. Select more genes with `mask_var`."
         )
         raise ValueError(msg)
     ranked = candidates[rank_by_variability(counts[:, candidates], totals)]

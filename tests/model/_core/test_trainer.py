@@ -200,6 +200,12 @@ def test_loggers_and_callbacks_are_those_of_lightning(pbmc, kwargs):
         scx.tl.contrastive(pbmc, 3, train_kwargs=kwargs)
 
 
+def test_a_checkpoint_that_training_would_read_back_is_refused(pbmc):
+    best = SaveCheckpoint(monitor="loss", load_best_on_end=True)
+    with pytest.raises(ValueError, match=r"load_best_on_end.*scx.model.load"):
+        scx.tl.contrastive(pbmc, 3, n_top_genes=50, train_kwargs={"callbacks": [best]})
+
+
 @pytest.mark.parametrize(("name", "value"), [("gradient_clip_val", 1.0), ("accumulate_grad_batches", 2)])
 def test_what_two_optimizers_cannot_do_is_refused(pbmc, monkeypatch, name, value):
     monkeypatch.setattr(scx.model.SemiAAE, "train", lambda *args, **kwargs: pytest.fail("trained"))
@@ -230,6 +236,15 @@ def test_options_that_work_leave_a_history_and_can_be_written(pbmc, tmp_path, mo
     for form in ("h5ad", "zarr"):
         getattr(pbmc, f"write_{form}")(tmp_path / f"x.{form}")
     assert not {"scvi_log", "lightning_logs"} & set(os.listdir(tmp_path))  # noqa: PTH208
+
+
+def test_checkpoints_of_scvi_tools_are_models_that_load(pbmc, tmp_path):
+    checkpoint = SaveCheckpoint(dirpath=str(tmp_path), monitor="loss")
+    scx.tl.contrastive(pbmc, 3, max_epochs=2, n_top_genes=50, train_kwargs={"callbacks": [checkpoint]})
+    model = scx.model.load(checkpoint.best_model_path)
+    assert np.isfinite(model.get_latent_representation(pbmc)).all()
+    with pytest.raises(ValueError, match="write_h5ad"):
+        model.save(tmp_path / "with data", save_anndata=True)
 
 
 @pytest.mark.parametrize("max_time", ["00:00:00:00", {"seconds": 0}, {"seconds": -1}, timedelta(0)])

@@ -132,7 +132,7 @@ class ModelSetup(BaseModelClass):
         cls.register_manager(manager)
 
     @typed
-    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
+    def save(self, dir_path: str | Path, *, overwrite: bool = False, save_anndata: bool = False) -> None:
         """Save the model in a folder of plain files, as `model_dir` of the methods does.
 
         Parameters
@@ -141,12 +141,17 @@ class ModelSetup(BaseModelClass):
             The folder; ``~`` stands for your home. It appears when all is written.
         overwrite
             Replace what is there.
+        save_anndata
+            Must be False, which callbacks of scvi-tools pass: the folder holds no data.
 
         Raises
         ------
         ValueError
-            If the folder exists, unless it may be overwritten.
+            If the folder exists, unless it may be overwritten, or if data are to be saved.
         """
+        if save_anndata:
+            msg = "`save_anndata=True` cannot be used: the folder holds the model alone. Write the data with `adata.write_h5ad`."
+            raise ValueError(msg)
         save(self, Path(dir_path).expanduser().absolute(), overwrite=overwrite)
 
     @classmethod

@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import Logger
-from scvi.train import TrainRunner
+from scvi.train import SaveCheckpoint, TrainRunner
 from torch import Tensor
 
 from scx._compat import history_logger, parse_devices
@@ -70,6 +70,11 @@ def check_trainer(accelerator: Any, devices: Any, arguments: Mapping[str, Any]) 
         if wrong or (name == "callbacks" and isinstance(callbacks, Callback)):
             msg = f"`{name}` must be {'a list of callbacks' if name == 'callbacks' else 'a logger'} of Lightning, got {arguments[name]!r}."
             raise TypeError(msg)
+    if any(isinstance(callback, SaveCheckpoint) and callback.load_best_on_end for callback in callbacks):
+        msg = (
+            "`load_best_on_end` of a callback cannot be used. Leave it out, and load its folder with `scx.model.load`."
+        )
+        raise ValueError(msg)
     if isinstance(devices, Integral):
         n_devices = int(devices)
     else:
