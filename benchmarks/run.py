@@ -122,17 +122,17 @@ def missing(wanted: Iterable[Task], path: Path, current: dict[str, str] | None) 
     return [task for task in wanted if is_missing(task)]
 
 
-def append(row: Task, path: Path) -> None:
+def append(row: Task, path: Path, columns: list[str] = COLUMNS) -> None:
     """Add a row to a file that others may be writing to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", newline="") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         header = file.readline().strip()
-        if header and header.split(",") != COLUMNS:
+        if header and header.split(",") != columns:
             raise SystemExit(f"{path} has other columns than this program writes. Choose another --out.")
         file.seek(0, os.SEEK_END)
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         if not header:
             writer.writeheader()
         writer.writerow(row)
