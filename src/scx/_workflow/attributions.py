@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy import sparse
 
 from scx import _anndata, _checks
 from scx._rng import exclusively, spawn_seeds
-from scx._workflow.inputs import Target, check_key_added, checked_counts
+from scx._workflow.inputs import Target, check_key_added, check_model, checked_counts
 from scx._workflow.keys import Keys
 from scx._workflow.train import recorded_seed
 from scx._workflow.write import categorical, write_fields
@@ -107,7 +106,7 @@ def check_question(
 ) -> Question:
     """Return the checked call; raise if the model cannot be explained, or not by these cells."""
     _checks.check_package("captum", "explain")
-    checked, model_dir = check_model(model)
+    checked, model_dir = check_model(model, "be explained")
     explained = checked.explained_groups()
     asked = list(explained.names if groups is None else groups)
     _anndata.check_not_empty("groups", asked)
@@ -135,28 +134,6 @@ def check_question(
         "groups": None if groups is None else asked,
     }
     return Question(Target(adata, keys, copy), checked, cells, explained, asked, {**known, **settings})
-
-
-def check_model(model: object) -> tuple["DeepClusteringModel", Path | None]:
-    """Return the model, loaded from its folder if it is one; raise unless it can be explained."""
-    from scx.model._core.model import DeepClusteringModel
-    from scx.model._core.store import load
-
-    folder = Path(model) if isinstance(model, str | Path) else None
-    loaded = model if folder is None else load(folder)
-    if not isinstance(loaded, DeepClusteringModel):
-        msg = f"`model` must be a model of `scx.model`, or the path of its folder; got {_checks.short_repr(model)}."
-        raise TypeError(msg)
-    if not loaded.is_trained:
-        msg = "`model` is not trained: call `model.train()`, or pass the `model_dir` of a method."
-        raise ValueError(msg)
-    if loaded.module.embeds_in_context:
-        msg = (
-            '`model` cannot be explained: with `attention="batch"`, the embedding of a cell depends on the genes of all '
-            'cells that it is embedded with. Train with `attention="cell"`, the default recipe.'
-        )
-        raise ValueError(msg)
-    return loaded, folder
 
 
 def attribute(question: Question, found: "Survey", rng: np.random.Generator) -> Answer:

@@ -223,3 +223,28 @@ def check_key_added(adata: AnnData, keys: Keys, written: Collection[Field]) -> N
             "Pass another `key_added`, or delete them first."
         )
         raise ValueError(msg)
+
+
+def check_model(model: object, use: str) -> tuple["DeepClusteringModel", Path | None]:
+    """Return a trained model, and its folder if it was loaded from one.
+
+    Raise unless it embeds each cell by itself. `use` says for messages what it is needed for.
+    """
+    from scx.model._core.model import DeepClusteringModel
+    from scx.model._core.store import load
+
+    folder = Path(model) if isinstance(model, str | Path) else None
+    loaded = model if folder is None else load(folder)
+    if not isinstance(loaded, DeepClusteringModel):
+        msg = f"`model` must be a model of `scx.model`, or the path of its folder; got {_checks.short_repr(model)}."
+        raise TypeError(msg)
+    if not loaded.is_trained:
+        msg = "`model` is not trained: call `model.train()`, or pass the `model_dir` of a method."
+        raise ValueError(msg)
+    if loaded.module.embeds_in_context:
+        msg = (
+            f'`model` cannot {use}: with `attention="batch"`, the embedding of a cell depends on the cells that it is '
+            'embedded with. Train with `attention="cell"`, the default recipe.'
+        )
+        raise ValueError(msg)
+    return loaded, folder

@@ -1,7 +1,6 @@
 """The walk of a call that maps new cells: check, prepare, embed, assign, write."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData
@@ -11,7 +10,7 @@ from scx import _anndata, _checks
 from scx._config import Share, check_option
 from scx._methods import METHODS
 from scx._workflow.counts import check_counts_in_blocks
-from scx._workflow.inputs import Target, check_target
+from scx._workflow.inputs import Target, check_model, check_target
 from scx._workflow.walk import Result, write_result
 from scx._workflow.write import NewCells
 
@@ -70,7 +69,13 @@ def check_query(
     copy: bool,
 ) -> Query:
     """Return the checked call; raise if the model cannot map, or if it cannot map these cells."""
-    checked, model_dir = check_model(model)
+    checked, model_dir = check_model(model, "map new cells")
+    if checked.reference_ is None:
+        msg = (
+            "`model` has no clusters for new cells. Train it with a method of `scx.tl`, which clusters the cells and "
+            "saves the clusters in `model_dir`; or call `model.get_latent_representation(adata)` for the embedding alone."
+        )
+        raise ValueError(msg)
     (name,) = (method.name for method in METHODS.values() if method.model == type(checked).__name__)
     key = name if key_added is None else key_added
     _anndata.check_some_cells(adata)
@@ -95,36 +100,6 @@ def check_query(
     }
     warn_of_missing(checked, cells)
     return Query(target, checked, cells, alpha, settings)
-
-
-def check_model(model: object) -> tuple["DeepClusteringModel", Path | None]:
-    """Return the model, loaded from its folder if it is one; raise if it cannot map cells."""
-    from scx.model._core.model import DeepClusteringModel
-    from scx.model._core.store import load
-
-    folder = Path(model) if isinstance(model, str | Path) else None
-    loaded = model if folder is None else load(folder)
-    if not isinstance(loaded, DeepClusteringModel):
-        msg = f"`model` must be a model of `scx.model`, or the path of its folder; got {_checks.short_repr(model)}."
-        raise TypeError(msg)
-    name = type(loaded).__name__
-    if not loaded.is_trained:
-        msg = "`model` is not trained: call `model.train()`, or pass the `model_dir` of a method."
-        raise ValueError(msg)
-    if loaded.module.embeds_in_context:
-        msg = (
-            f'`model` cannot map: with `attention="batch"`, the embedding of a cell of {name} depends on the cells that '
-            'it is embedded with, so new cells have no place among those of training. Train with `attention="cell"`, the '
-            "default recipe."
-        )
-        raise ValueError(msg)
-    if loaded.reference_ is None:
-        msg = (
-            "`model` has no clusters for new cells. Train it with a method of `scx.tl`, which clusters the cells and "
-            "saves the clusters in `model_dir`; or call `model.get_latent_representation(adata)` for the embedding alone."
-        )
-        raise ValueError(msg)
-    return loaded, folder
 
 
 def warn_of_unknown(new: NewCells) -> None:
