@@ -82,6 +82,7 @@ def save(model: "ModelSetup", folder: Path, *, overwrite: bool) -> None:
         raise ValueError(msg)
     files = _as_files(model)
     files[MANIFEST] = _manifest(type(model).__name__, files)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     # A folder beside it is renamed when all is written: nobody sees half a model.
     with TemporaryDirectory(prefix=".scx-", dir=folder.parent) as temporary:
         new = Path(temporary, "model")
