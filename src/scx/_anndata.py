@@ -131,6 +131,40 @@ def parse_labels(column: pd.Series, unlabeled_category: str) -> "pd.Categorical[
     return pd.Categorical(types.mask(unlabeled | (values.astype(str) == str(unlabeled_category))))
 
 
+def as_names(column: pd.Series) -> "pd.Categorical[Any]":
+    """Return each entry of a column as text, NaN if it is missing or empty.
+
+    1, 1.0 and "1" have one name. Categories that no cell has are left out.
+    """
+    codes, values = pd.factorize(column)
+    names = [_type_name(value) for value in values]
+    known = [name if name.strip() else np.nan for name in names]
+    return pd.Categorical(np.array([*known, np.nan], dtype=object)[codes])
+
+
+def check_batches(adata: AnnData, batch_key: str) -> "pd.Series[Any]":
+    """Return the batch of each cell as categories of text, in a Series with the name `batch_key`.
+
+    Raise unless every cell has a batch, and there are several of some size.
+    """
+    names = as_names(check_column(adata, "batch_key", batch_key))
+    where = f"`batch_key`: `adata.obs[{batch_key!r}]`"
+    n_missing, n_batches = int(pd.isna(names).sum()), len(names.categories)
+    if n_missing:
+        msg = f"{where} names no batch for {n_missing} of {adata.n_obs} cells. Fill in their batch, or leave these cells out."
+        raise ValueError(msg)
+    if n_batches < 2:
+        msg = f"{where} holds one batch for all cells, {names.categories[0]!r}. Leave out `batch_key`, or pass a column with several."
+        raise ValueError(msg)
+    if n_batches * MIN_CELLS > adata.n_obs:
+        msg = (
+            f"{where} holds {n_batches} batches for {adata.n_obs} cells; there must be {MIN_CELLS} cells per batch on "
+            "average. Pass a column that names samples, donors or protocols."
+        )
+        raise ValueError(msg)
+    return pd.Series(names, index=adata.obs_names, name=batch_key)
+
+
 def _type_name(value: Any) -> str:
     """Return the name of a type; the same for 1 and 1.0."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -103,3 +103,26 @@ def test_mask_that_is_a_series_is_aligned_by_its_index(pbmc):
     ):
         with pytest.raises(ValueError, match=match):
             resolve_mask_var(pbmc, bad, None, use_flagged=True)
+
+
+def test_with_batches_selects_the_genes_that_scanpy_selects(pbmc):
+    batches = pd.Series(pd.Categorical(np.where(np.arange(pbmc.n_obs) < 80, "a", "b")), pbmc.obs_names, name="sample")
+    data = prepare(pbmc.X, pbmc, layer=None, mask_var=None, n_top_genes=120, min_cells=1, batches=batches)
+    reference = pbmc.copy()
+    reference.obs["sample"] = batches
+    sc.pp.filter_genes(reference, min_cells=1)
+    sc.pp.normalize_total(reference)
+    sc.pp.log1p(reference)
+    sc.pp.highly_variable_genes(reference, n_top_genes=120, batch_key="sample")
+    assert set(data.adata.var_names) == set(reference.var_names[reference.var["highly_variable"]])
+    without = prepare(pbmc.X, pbmc, layer=None, mask_var=None, n_top_genes=120, min_cells=1)
+    assert set(data.adata.var_names) != set(without.adata.var_names)
+    assert data.preparation.batch_key == "sample"
+    assert data.preparation.batches.tolist() == ["a", "b"]
+    np.testing.assert_array_equal(data.adata.obs["sample"], batches)
+
+
+def test_a_batch_of_few_cells_has_a_say_in_the_genes(pbmc):
+    batches = pd.Series(pd.Categorical(np.where(np.arange(pbmc.n_obs) < 3, "few", "b")), pbmc.obs_names, name="sample")
+    data = prepare(pbmc.X, pbmc, layer=None, mask_var=None, n_top_genes=120, min_cells=1, batches=batches)
+    assert data.adata.n_vars == 120

@@ -91,6 +91,10 @@ SETUP: dict[str, list[Case]] = {
         refuses("no", "n_counts"),
         refuses("labels"),
     ],
+    "batch_key": [
+        accepts(None, lambda done: setup_arg(done, "batch_key") is None),
+        refuses("no"),
+    ],
     "kwargs": [
         accepts({}, lambda done: setup_arg(done, "layer") is None),
         refuses({"layers": "counts"}, "layer"),

@@ -118,6 +118,10 @@ METHOD: dict[str, list[Case]] = {
         refuses("no", "counts"),
         refuses("logged", "log-transformed"),
     ],
+    "batch_key": [
+        accepts(None, same),
+        refuses("no"),
+    ],
     "mask_var": [
         accepts(None, lambda done: param(done, "n_genes") == N_VARS),
         accepts("ten", lambda done: param(done, "n_genes") == 10),

@@ -27,6 +27,7 @@ def small() -> ad.AnnData:
                 "some_labels": some,
                 "run0": pd.Categorical(group.astype(str)),
                 "run1": pd.Categorical(shifted.astype(str)),
+                "batch": np.arange(N_OBS) % 2,
                 "n_counts": np.asarray(counts.sum(axis=1)).ravel(),
             },
             index=[f"cell{i}" for i in range(N_OBS)],

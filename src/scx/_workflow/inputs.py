@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
@@ -18,7 +19,7 @@ from scx._matrix import read_counts
 from scx._methods import Method
 from scx._workflow.counts import check_counts
 from scx._workflow.keys import Field, Keys
-from scx._workflow.obs_fields import READERS, ObsField
+from scx._workflow.obs_fields import READERS, ObsField, read_batches
 from scx._workflow.options import FitOptions
 from scx._workflow.prepare import resolve_mask_var
 
@@ -57,8 +58,10 @@ class Request:
         How embeddings are clustered, as in :func:`scx._clustering.fit.fit_partition`.
     module_kwargs
         Arguments of the module that differ from the recipe's.
+    batches
+        Batch of each cell as categories of text, named like its column; None for no batches.
     obs_fields
-        Fields of ``obs`` that the model reads.
+        Further fields of ``obs`` that the model reads.
     model_dir
         Folder to save the model in, or None.
     mask
@@ -75,6 +78,7 @@ class Request:
     algorithm: str
     resolution: float | None
     module_kwargs: Mapping[str, Any]
+    batches: "pd.Series[Any] | None"
     obs_fields: tuple[ObsField, ...]
     model_dir: Path | None
     mask: NDArray[np.bool_] | None
@@ -94,6 +98,8 @@ def check_fit(
     _anndata.check_anndata(adata)
     _anndata.check_layer(adata, options["layer"])
     _anndata.check_storage(adata, options["layer"], copy=options["copy"])
+    model_cls.check_batch_key(options["batch_key"])
+    batches = None if options["batch_key"] is None else read_batches(adata, keys, options["batch_key"])
     found = [READERS[name](adata, keys, field_arguments) for name in method.obs_fields]
     obs_fields = tuple(field for field in found if field is not None)
     n_types = sum(len(field.types) for field in obs_fields)
@@ -136,6 +142,7 @@ def check_fit(
         algorithm,
         resolution,
         module_kwargs,
+        batches,
         obs_fields,
         model_dir=None if options["model_dir"] is None else _checks.check_model_dir(options["model_dir"]),
         mask=resolve_mask_var(adata, options["mask_var"], options["n_top_genes"], use_flagged=recipe.use_flagged_genes),

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from anndata import AnnData
 
-from scx._anndata import check_unlabeled, parse_labels
+from scx._anndata import check_batches, check_unlabeled, parse_labels
 from scx._checks import check_key
 from scx._workflow.keys import LABELS, Keys
 
@@ -51,14 +51,26 @@ def read_labels(adata: AnnData, keys: Keys, arguments: Mapping[str, Any]) -> Obs
     if key is None:
         return None
     check_key("labels_key", key, "obs", adata.obs)
-    if ("obs", key) in keys.everything:
-        msg = f"`key_added={keys.key_added!r}` would overwrite the labels in `adata.obs[{key!r}]`. Pass another `key_added`."
-        raise ValueError(msg)
+    check_kept("labels", key, keys)
     check_unlabeled(adata.obs[key], key, unlabeled_category)
     labels = parse_labels(adata.obs[key], unlabeled_category)
     types = tuple(labels.categories)
     setup = {"labels_key": LABELS, "unlabeled_category": ""} if types else {}
     return ObsField(LABELS, labels if types else None, setup, arguments, types, predicts=True)
+
+
+def read_batches(adata: AnnData, keys: Keys, batch_key: str) -> "pd.Series[Any]":
+    """Return the batch of each cell, see :func:`scx._anndata.check_batches`."""
+    batches = check_batches(adata, batch_key)
+    check_kept("batches", batch_key, keys)
+    return batches
+
+
+def check_kept(what: str, key: str, keys: Keys) -> None:
+    """Raise if results would be written to ``obs[key]``, which holds `what`."""
+    if ("obs", key) in keys.everything:
+        msg = f"`key_added={keys.key_added!r}` would overwrite the {what} in `adata.obs[{key!r}]`. Pass another `key_added`."
+        raise ValueError(msg)
 
 
 READERS: dict[str, Callable[[AnnData, Keys, Mapping[str, Any]], ObsField | None]] = {"labels": read_labels}

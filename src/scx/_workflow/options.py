@@ -27,6 +27,11 @@ class FitOptions(TypedDict, total=False):
 
     layer: Annotated[str | None, Default(None)]
     """Layer with raw counts; None for ``X``."""
+    batch_key: Annotated[str | None, Default(None)]
+    """Column of ``obs`` with the batch of each cell: its sample, donor or protocol; None for no
+    batches. Cells of one type then lie together, whatever their batch. Highly variable genes are
+    ranked by the number of batches in which they vary, as in
+    :func:`scanpy.pp.highly_variable_genes`."""
     mask_var: Annotated[NDArray[np.bool_] | str | None, Default(MASK_VAR_DEFAULT)]
     """Genes to use: a column of ``var`` or one True or False per gene; None for all. The default is
     ``var["highly_variable"]`` if there is one, else `n_top_genes` are selected. ``recipe="paper"``

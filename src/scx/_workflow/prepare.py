@@ -1,7 +1,7 @@
 """Step 2: choose the genes, and compute the counts and size factors to train on."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,7 @@ def prepare(
     mask_var: NDArray[np.bool_] | None,
     n_top_genes: int,
     min_cells: int | float,
+    batches: "pd.Series[Any] | None" = None,
 ) -> WorkingData:
     """Choose the genes and compute the size factors, the total counts of cells over all genes.
 
@@ -57,6 +58,9 @@ def prepare(
         Number of highly variable genes if `mask_var` is None; all genes if there are fewer.
     min_cells
         Genes with counts in fewer cells are dropped first; a float is a fraction of the cells.
+    batches
+        Batch of each cell, named like its column, from :func:`scx._anndata.check_batches`; None for
+        no batches.
     """
     from scx.model._core.preparation import Preparation
 
@@ -65,7 +69,7 @@ def prepare(
     mask = kept & (mask_var if mask_var is not None else True)
     if mask_var is None and mask.sum() > n_top_genes:
         candidates = np.flatnonzero(mask)
-        most_variable = rank_by_variability(counts[:, candidates], totals)[:n_top_genes]
+        most_variable = most_variable_genes(counts[:, candidates], totals, n_top_genes, batches)
         mask = np.isin(np.arange(len(mask)), candidates[most_variable])
     if mask.sum() < _anndata.MIN_GENES:
         msg = (
@@ -83,7 +87,12 @@ def prepare(
     names = np.asarray(adata.var_names)
     shares = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()[kept]
     shares /= shares.sum()
-    return WorkingData(working, Preparation(names[mask], layer, SIZE_FACTOR, names[kept], shares))
+    preparation = Preparation(names[mask], layer, SIZE_FACTOR, names[kept], shares)
+    if batches is not None:
+        working.obs[batches.name] = batches
+        names_of_batches = np.asarray(batches.cat.categories, dtype=str)
+        preparation = replace(preparation, batch_key=str(batches.name), batches=names_of_batches)
+    return WorkingData(working, preparation)
 
 
 def expressed_genes(counts: sparse.csr_matrix, min_cells: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -147,6 +156,24 @@ def resolve_mask_var(
             raise ValueError(msg)
         mask_var = adata.var[mask_var]
     return _checks.check_mask(name, mask_var, adata.var_names, "gene")
+
+
+def most_variable_genes(
+    counts: sparse.csr_matrix, size_factors: NDArray[np.floating], n_genes: int, batches: "pd.Series[Any] | None"
+) -> NDArray[np.int64]:
+    """Return the most variable genes.
+
+    With batches, these are the genes that are among the most variable in most batches; the mean
+    normalised dispersion decides between genes with the same number, as in scanpy.
+    """
+    if batches is None:
+        return rank_by_variability(counts, size_factors)[:n_genes]
+    import scanpy as sc
+
+    logged = AnnData(log_normalized(counts, size_factors), obs=pd.DataFrame({"batch": batches}), uns={"log1p": {}})
+    genes = sc.pp.highly_variable_genes(logged, n_top_genes=n_genes, batch_key="batch", inplace=False)
+    assert genes is not None  # as with inplace=False
+    return np.flatnonzero(genes["highly_variable"])
 
 
 def rank_by_variability(counts: sparse.csr_matrix, size_factors: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -59,7 +59,7 @@ def trained(request: Request, data: WorkingData, seed: int) -> "Iterator[DeepClu
     options = request.options
     training = {"accelerator": options["accelerator"], "devices": options["devices"], **(options["train_kwargs"] or {})}
     working = data.adata
-    setup = {"layer": options["layer"], "size_factor_key": SIZE_FACTOR}
+    setup = {"layer": options["layer"], "size_factor_key": SIZE_FACTOR, "batch_key": options["batch_key"]}
     for field in request.obs_fields:
         setup |= field.setup
     with global_seed(seed), quiet():
@@ -105,6 +105,7 @@ def record_of(request: Request, run: Run, n_genes: int) -> dict[str, Any]:
         settings |= field.arguments
     settings |= {
         "layer": options["layer"],
+        "batch_key": options["batch_key"],
         "mask_var": options["mask_var"] if isinstance(options["mask_var"], str) else None,
         "n_top_genes": options["n_top_genes"],
         "n_genes": n_genes,

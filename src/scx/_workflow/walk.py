@@ -76,6 +76,7 @@ def working_data(request: Request) -> WorkingData:
         mask_var=request.mask,
         n_top_genes=request.options["n_top_genes"] or request.recipe.n_top_genes,
         min_cells=request.recipe.min_cells,
+        batches=request.batches,
     )
     for obs_field in request.obs_fields:
         if obs_field.values is not None:

@@ -1,11 +1,15 @@
 """A model that ``scx.tl`` saved takes the AnnData it came from, and any other cells, as they are."""
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
+import torch
 
 import scx
 from robustness.identical import assert_identical, frozen
+from scx.model._core.preparation import Preparation
 
 KWARGS = {"max_epochs": 1, "batch_size": 100, "n_top_genes": 60}
 
@@ -93,3 +97,20 @@ def test_a_layer_that_is_missing_says_so(method, adata, tmp_path):
     del adata.layers["counts"]
     with pytest.raises(ValueError, match="Unknown `layer`: 'counts'"):
         model.get_latent_representation(adata)
+
+
+def test_batches_are_numbered_by_their_names():
+    genes = np.array(["g0", "g1"])
+    preparation = Preparation(genes, batch_key="sample", batches=np.array(["1", "10", "2"]))
+    cells = ad.AnnData(np.ones((5, 2), dtype=np.float32), var=pd.DataFrame(index=genes))
+    assert preparation.source(cells)[[0, 1]].batch is None
+    cells.obs["sample"] = [10, 2, 3, 1, 10]
+    batch = preparation.source(cells)[[4, 0, 1, 2, 3]].batch
+    assert batch.dtype == torch.int64
+    assert batch.tolist() == [1, 1, 2, -1, 0]
+    cells.obs["sample"] = pd.Categorical(["10", "2", None, "1", "10"])
+    assert preparation.batch_codes(cells).tolist() == [1, 2, -1, 0, 1]
+    assert Preparation(genes).source(cells)[[0]].batch is None
+    prepared = preparation.apply(cells)
+    assert prepared is not cells
+    assert preparation.apply(prepared) is prepared

@@ -205,7 +205,7 @@ def test_a_newer_format_is_refused(kept, monkeypatch):
     monkeypatch.setattr(store, "FORMAT_VERSION", store.FORMAT_VERSION + 1)
     rewrite(kept)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"has format 2, .* reads formats up to 1. Update scx"):
+    with pytest.raises(ValueError, match=r"has format 3, .* reads formats up to 2. Update scx"):
         scx.model.load(kept)
 
 

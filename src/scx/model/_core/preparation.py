@@ -9,13 +9,15 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scx._anndata import check_layer
+from scx._anndata import as_names, check_column, check_layer
 from scx._checks import check_key, warn
 
 from .source import CellSource
 
 N_NAMED = 5
 """Genes that a message names."""
+BATCH = "_scx_batch"
+"""Column of ``obs`` that a model registers: the batch of each cell, as text."""
 MAX_MISSING = 0.2
 """Largest share of the genes of a model that are filled as those of the average cell."""
 
@@ -39,6 +41,10 @@ class Preparation:
     """Names of the genes whose counts are summed; None if only the column gives size factors."""
     size_factor_shares: NDArray[np.float64] | None = None
     """Share of the counts of the cells of training that each of these genes has."""
+    batch_key: str | None = None
+    """Column of ``obs`` with the batch of each cell; None for no batches."""
+    batches: NDArray[np.str_] | None = None
+    """Names of the batches of training, in the order of their numbers."""
 
     def source(
         self,
@@ -88,7 +94,26 @@ class Preparation:
             size_factor_share=share,
             average=average,
             are_counts=are_counts,
+            batch_codes=self.batch_codes(adata),
         )
+
+    def batch_codes(self, adata: AnnData) -> NDArray[np.int64] | None:
+        """Return the number of the batch of each cell, −1 for batches that were not in training.
+
+        None if the model or `adata` has no batches. Names are compared as text.
+        """
+        names = self._batch_names(adata)
+        if names is None or self.batches is None:
+            return None
+        numbers = pd.Index(self.batches).get_indexer(names.categories)
+        codes: NDArray[np.int64] = np.append(numbers, -1)[names.codes].astype(np.int64)
+        return codes
+
+    def _batch_names(self, adata: AnnData) -> "pd.Categorical[Any] | None":
+        """Return the batch of each cell as text; None if the model or `adata` has no batches."""
+        if self.batch_key is None or self.batch_key not in adata.obs:
+            return None
+        return as_names(check_column(adata, "batch_key", self.batch_key))
 
     def _share_of(self, found: pd.Index, where: str) -> float:
         """Return the share that genes of these names had in the size factors of training."""
@@ -106,16 +131,18 @@ class Preparation:
         return share
 
     def apply(self, adata: AnnData, *, average: NDArray[np.float32] | None = None, are_counts: bool = True) -> AnnData:
-        """Return the genes of the model, and the column of size factors.
+        """Return the genes of the model, and the columns of size factors and of named batches.
 
-        It is `adata` itself if that has both already. `average` and `are_counts` are as in
+        It is `adata` itself if that has all of them. `average` and `are_counts` are as in
         :meth:`source`; if genes are filled, the result has nothing but counts and ``obs``.
         """
         key = self.size_factor_key
         has_factors = key is None or key in adata.obs
+        batches = self._batch_names(adata)
+        has_batches = batches is None or (BATCH in adata.obs and batches.equals(adata.obs[BATCH].array))
         found, where = gene_names(adata, None)
         columns = gene_columns(found, self.genes, where, max_missing=0 if average is None else MAX_MISSING)
-        if columns is None and has_factors:
+        if columns is None and has_factors and has_batches:
             return adata
         source = self.source(adata, average=average, are_counts=are_counts)
         blocks = list(source.batches()) if len(source.missing) or not has_factors else []
@@ -131,6 +158,8 @@ class Preparation:
             prepared = part.to_memory() if adata.isbacked else part.copy()
         if not has_factors:
             prepared.obs[key] = np.concatenate([block.size_factor.numpy()[:, 0] for block in blocks]).astype(np.float64)
+        if batches is not None:
+            prepared.obs[BATCH] = batches
         return prepared
 
 

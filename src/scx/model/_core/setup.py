@@ -11,10 +11,10 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
-from scvi.data.fields import LayerField, NumericalObsField
+from scvi.data.fields import CategoricalObsField, LayerField, NumericalObsField
 from scvi.model.base import BaseModelClass
 
-from scx._anndata import check_layer, check_storage
+from scx._anndata import check_batches, check_layer, check_storage
 from scx._checks import check_arguments, check_choice, check_key, check_n_clusters
 from scx._clustering.reference import Reference
 from scx._compat import replace_content, torch_device
@@ -23,7 +23,7 @@ from scx._docs import filled
 from scx._types import typed
 
 from .module import DeepClusteringModule
-from .preparation import Preparation, size_factors
+from .preparation import BATCH, Preparation, size_factors
 from .recipe import ModuleConfig, Recipe, model_paragraphs
 from .store import load, save
 
@@ -34,6 +34,8 @@ class ModelSetup(BaseModelClass):
     recipes: ClassVar[Mapping[str, Recipe]]
     stored_classes: ClassVar[tuple[type, ...]] = ()
     """Dataclasses of a method whose instances are saved with its model."""
+    knows_batches: ClassVar[bool] = False
+    """Whether the method makes use of the batches of cells."""
     snapshots: dict[int, NDArray[np.float32]]
     """Embeddings of all cells of training after the epochs that ``train`` was asked for."""
     reference_: Reference | None
@@ -62,11 +64,11 @@ class ModelSetup(BaseModelClass):
         self._check_set_up(adata, registry)
         super().__init__(adata, registry)
         check_n_clusters(options.get("n_clusters"), self.summary_stats.n_cells)
+        self.preparation_ = self._registered_preparation()
         self.module = self._make_module(config)
         self.recipe_ = recipe
         self.snapshots = {}
         self.reference_ = None
-        self.preparation_ = self._registered_preparation()
         self._model_summary_string = f"{type(self).__name__} model with recipe {recipe!r}"
 
     def _make_module(self, config: ModuleConfig) -> DeepClusteringModule:
@@ -94,7 +96,12 @@ class ModelSetup(BaseModelClass):
     @classmethod
     @typed
     def setup_anndata(
-        cls, adata: AnnData, layer: str | None = None, size_factor_key: str | None = None, **kwargs: Any
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        size_factor_key: str | None = None,
+        batch_key: str | None = None,
+        **kwargs: Any,
     ) -> None:
         """Register the fields of an AnnData that the model reads.
 
@@ -108,14 +115,27 @@ class ModelSetup(BaseModelClass):
             Column of ``obs`` with the size factor of each cell, for example its total count over
             all genes if `adata` holds only some of them. Only ratios between cells matter. None
             sums the counts in `adata`.
+        batch_key
+            Column of ``obs`` with the batch of each cell, such as its sample; None for no batches.
         **kwargs
             Passed on by scvi-tools when it registers further data.
         """
-        cls._register(adata, {"layer": layer, "size_factor_key": size_factor_key}, **kwargs)
+        setup_args = {"layer": layer, "size_factor_key": size_factor_key, "batch_key": batch_key}
+        cls._register(adata, setup_args, **kwargs)
+
+    @classmethod
+    def check_batch_key(cls, batch_key: str | None) -> None:
+        """Raise if there are batches and the model does not know them."""
+        if batch_key is not None and not cls.knows_batches:
+            msg = f"`batch_key={batch_key!r}` cannot be used: {cls.__name__} does not know batches. Leave it out."
+            raise ValueError(msg)
 
     @classmethod
     def _register(cls, adata: AnnData, setup_args: Mapping[str, Any], **kwargs: Any) -> None:
-        """Register counts and size factors; keep all arguments of ``setup_anndata`` for loading."""
+        """Register counts, size factors and batches.
+
+        All arguments of ``setup_anndata`` are kept for loading.
+        """
         if "source_registry" not in kwargs:  # scvi-tools passes further arguments on only then
             check_arguments("", kwargs, setup_args)
         check_layer(adata, setup_args["layer"])
@@ -123,10 +143,14 @@ class ModelSetup(BaseModelClass):
         if setup_args["size_factor_key"] is not None:
             check_key("size_factor_key", setup_args["size_factor_key"], "obs", adata.obs)
             size_factors(adata, setup_args["size_factor_key"])
+        cls.check_batch_key(setup_args["batch_key"])
         setup_method_args = cls._get_setup_method_args(cls=cls, adata=adata, **setup_args)
         fields = [LayerField(REGISTRY_KEYS.X_KEY, setup_args["layer"], is_count_data=True)]
         if setup_args["size_factor_key"] is not None:
             fields.append(NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup_args["size_factor_key"]))
+        if setup_args["batch_key"] is not None:
+            adata.obs[BATCH] = check_batches(adata, setup_args["batch_key"])
+            fields.append(CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, BATCH))
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
@@ -183,6 +207,7 @@ class ModelSetup(BaseModelClass):
             raise ValueError(msg)
         model.to_device(target)
         if isinstance(adata, AnnData):
+            model._check_known_batches(adata)
             model._validate_anndata(model.prepare(adata))
         return model
 
@@ -241,8 +266,24 @@ class ModelSetup(BaseModelClass):
         replace_content(adata, prepared)
         return None
 
+    def _check_known_batches(self, adata: AnnData) -> None:
+        """Raise unless the cells are of batches that the model was trained on, if it has any."""
+        key, known = self.preparation_.batch_key, self.preparation_.batches
+        codes = self.preparation_.batch_codes(adata)
+        if known is not None and (codes is None or (codes < 0).any()):
+            msg = (
+                f"`adata.obs[{key!r}]` must name for every cell a batch that the model was trained on: "
+                f"{', '.join(map(repr, known.tolist()))}. To embed other cells, load the model without `adata`."
+            )
+            raise ValueError(msg)
+
     def _registered_preparation(self) -> Preparation:
         """Return the preparation that the arguments of ``setup_anndata`` give."""
         setup = self.registry_["setup_args"]
-        genes = self.registry_["field_registries"][REGISTRY_KEYS.X_KEY]["state_registry"]["column_names"]
-        return Preparation(np.asarray(genes), setup["layer"], setup["size_factor_key"])
+        fields = self.registry_["field_registries"]
+        genes = np.asarray(fields[REGISTRY_KEYS.X_KEY]["state_registry"]["column_names"])
+        preparation = Preparation(genes, setup["layer"], setup["size_factor_key"])
+        if (batch_key := setup.get("batch_key")) is None:  # not in models of format 1
+            return preparation
+        batches = fields[REGISTRY_KEYS.BATCH_KEY]["state_registry"]["categorical_mapping"]
+        return replace(preparation, batch_key=batch_key, batches=np.asarray(batches, dtype=str))

@@ -34,6 +34,9 @@ class Batch:
     """Row numbers of the cells, shape (n,)."""
     target: Tensor | None = None
     """What a method learns for each cell, shape (n, k); None if it learns no target."""
+    batch: Tensor | None = None
+    """Number of the batch of each cell, int64, shape (n,), −1 for a batch that the model does not
+    know; None if the model was set up without batches, or if the batches of cells are not given."""
 
 
 class CellSource(Dataset[Batch]):
@@ -60,6 +63,8 @@ class CellSource(Dataset[Batch]):
         (n_genes,); None if none is missing.
     are_counts
         Whether values are counts. Other values may be negative.
+    batch_codes
+        Number of the batch of each cell, shape (n_cells,), as in :class:`Batch`; None for none.
     """
 
     def __init__(
@@ -73,11 +78,13 @@ class CellSource(Dataset[Batch]):
         size_factor_share: float = 1.0,
         average: NDArray[np.float32] | None = None,
         are_counts: bool = True,
+        batch_codes: NDArray[np.int64] | None = None,
     ) -> None:
         check_layer(adata, layer)
         self.n_obs: int = adata.n_obs
         self.n_vars: int = adata.n_vars if columns is None else len(columns)
         self.are_counts = are_counts
+        self.batch_codes = batch_codes
         self._name = matrix_name(layer)
         self._matrix: Any = adata.X if layer is None else adata.layers[layer]
         self._columns = columns
@@ -104,7 +111,8 @@ class CellSource(Dataset[Batch]):
             size_factor = values.sum(dim=1, keepdim=True) / self._share
         if self._filled is not None:
             values[:, self.missing] = size_factor * self._filled if self.are_counts else self._filled
-        return Batch(values, size_factor, torch.from_numpy(rows))
+        batch = None if self.batch_codes is None else torch.from_numpy(self.batch_codes[rows])
+        return Batch(values, size_factor, torch.from_numpy(rows), batch=batch)
 
     def batches(self, rows: NDArray[np.int64] | None = None, batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
         """Yield cells in batches of nearly equal size, so that none is left with a few cells.

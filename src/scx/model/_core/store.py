@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .setup import ModelSetup
 
 FORMAT = "scx model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the format. Older versions are read for ever; newer ones are refused."""
 MANIFEST = "manifest.json"
 MODEL = "model.json"

@@ -171,6 +171,7 @@ class SemiAAE(DeepClusteringModel):
         adata: AnnData,
         layer: str | None = None,
         size_factor_key: str | None = None,
+        batch_key: str | None = None,
         labels_key: str | None = None,
         unlabeled_category: str = "Unknown",
         **kwargs: Any,
@@ -179,7 +180,7 @@ class SemiAAE(DeepClusteringModel):
 
         Parameters
         ----------
-        adata, layer, size_factor_key, **kwargs
+        adata, layer, size_factor_key, batch_key, **kwargs
             As in :meth:`scx.model.InfoVAE.setup_anndata`.
         labels_key
             Column of ``obs`` with the types of some cells; None for no labels. Only training reads
@@ -193,6 +194,7 @@ class SemiAAE(DeepClusteringModel):
         setup_args = {
             "layer": layer,
             "size_factor_key": size_factor_key,
+            "batch_key": batch_key,
             "labels_key": labels_key,
             "unlabeled_category": unlabeled_category,
         }
