@@ -1,5 +1,5 @@
 # Every target makes .venv where there is none and installs what it needs. Needs git, make and Python >= 3.12.
-.PHONY: demo test lint docs bench mutation fuzz clean
+.PHONY: demo test lint docs package bench mutation fuzz clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell python3 -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo python3 || echo python3.12)
@@ -13,6 +13,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   build the documentation, warnings are errors"
+	@echo "make package  build the wheel, and run the demo from it in an empty environment"
 	@echo "make mutation  2,200 small changes to losses, clustering, metrics and guidance: does a test notice? (half an hour on one core)"
 	@echo "make fuzz   10,000 AnnData objects of every dtype, storage and layout, against the contract (half an hour on one core)"
 	@echo "make bench  run the benchmarks that have no row yet, and write their tables (set SCX_DATA to the folder of the datasets)"
@@ -28,7 +29,7 @@ $(VENV)/.stamp-%: pyproject.toml | $(BIN)/python
 	@touch $@
 
 demo: $(VENV)/.stamp-base
-	$(ENV) $(BIN)/python benchmarks/demo.py
+	$(ENV) $(BIN)/python -m scx.demo
 
 test: $(VENV)/.stamp-test
 	$(ENV) $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
@@ -40,6 +41,15 @@ lint: $(VENV)/.stamp-lint
 
 docs: $(VENV)/.stamp-doc
 	$(ENV) $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+# What users install: wheel and sdist, their contents, and the demo in an empty environment without the repository.
+package: $(VENV)/.stamp-package
+	rm -rf dist && $(BIN)/python -m build --installer $(if $(shell command -v uv),uv,pip)
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m zipfile -l dist/*.whl
+	! $(BIN)/python -m zipfile -l dist/*.whl | tail -n +2 | grep -vE '^(scx/([a-z0-9_]+/)*([a-z0-9_]+\.py|py\.typed)|scx_tools-[^/]+\.dist-info/[^ ]+) '
+	$(BIN)/python -m venv dist/venv && dist/venv/bin/pip install --quiet dist/*.whl
+	cd dist && $(ENV) venv/bin/python -I -m scx.demo
 
 bench: $(VENV)/.stamp-test
 	$(ENV) $(BIN)/python benchmarks/run.py $(ARGS)

@@ -70,7 +70,7 @@ def code_version() -> str:
                 if isinstance(body, list):
                     node.body = [part for part in body if not is_text(part)]  # type: ignore[attr-defined]
             digest.update(f"{name}\n{ast.unparse(tree)}\n".encode())
-    return f"{version('scx')}+{digest.hexdigest()[:10]}"
+    return f"{version('scx-tools')}+{digest.hexdigest()[:10]}"
 
 
 def is_text(node: ast.AST) -> bool:

@@ -14,8 +14,8 @@ from sphinx.ext.napoleon import NumpyDocstring
 from scx._compat import MASK_VAR_DEFAULT
 
 project = "scx"
-author = metadata("scx")["Author"]
-release = version = metadata("scx")["Version"]
+author = metadata("scx-tools")["Author"]
+release = version = metadata("scx-tools")["Version"]
 copyright = author
 
 extensions = [

@@ -12,11 +12,13 @@ import scx
 from scx._methods import METHODS
 
 LAYERS = [
+    grimp.Layer("demo"),
     grimp.Layer("tl", "pl", "metrics", "datasets", independent=False),
     grimp.Layer("_workflow"),
     grimp.Layer("model"),
     grimp.Layer("_methods", "_clustering", independent=True),
     grimp.Layer("_config"),
+    grimp.Layer("_namesake"),
     grimp.Layer("_types"),
     grimp.Layer("_anndata"),
     grimp.Layer("_checks", "_compat", "_docs", "_matrix", "_pack", "_parallel", "_rng", independent=True),

@@ -15,12 +15,15 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from scx._namesake import warn_of_namesake
+
 if TYPE_CHECKING:
     from scx import datasets, metrics, model, pl, tl
 
 __all__ = ["__version__", "datasets", "metrics", "model", "pl", "tl"]
 
-__version__ = version("scx")
+__version__ = version("scx-tools")
+warn_of_namesake()
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -55,7 +55,7 @@ def check_positive_int(name: str, value: Any, *, minimum: int = 1, maximum: int 
 def check_package(name: str, extra: str) -> None:
     """Raise unless a package is installed that only the `extra` of scx brings."""
     if find_spec(name) is None:
-        msg = f"This function needs {name}. Install it with `pip install {name}`; it is in the extra `scx[{extra}]`."
+        msg = f"This function needs {name}. Install it with `pip install {name}`; it is in the extra `scx-tools[{extra}]`."
         raise ImportError(msg)
 
 

@@ -46,7 +46,7 @@ MANIFEST = "manifest.json"
 MODEL = "model.json"
 ARRAYS = "arrays.npz"
 WEIGHTS = "weights.safetensors"
-PACKAGES = ("anndata", "numpy", "safetensors", "scanpy", "scvi-tools", "scx", "torch")
+PACKAGES = ("anndata", "numpy", "safetensors", "scanpy", "scvi-tools", "scx-tools", "torch")
 """Packages whose versions the manifest lists."""
 PASS = "Pass the path of a folder that `model_dir` or `model.save` wrote."
 
