@@ -20,10 +20,9 @@ share of mapped cells of known types that are called unknown; `found`, the share
 """
 
 import argparse
-import csv
 import tempfile
 import warnings
-from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import anndata as ad
@@ -35,7 +34,7 @@ import scx
 from arms import train as train_peer
 from arms import variable_genes
 from data import UNLABELED, datasets, read
-from run import append, code_version
+from run import append, code_version, rows
 from scx._methods import METHODS
 from scx._rng import global_seed
 
@@ -47,6 +46,7 @@ NOVEL = {"pbmc_sorted": "subpop", "pollen": "cell_type", "mouse_bladder": "cell_
 """Datasets of `novel`, and the column with their types: subtypes are no new types."""
 SAMPLES = {"pbmc_ifn_batches": "sample_id"}
 """Datasets of `samples`, and the column with their samples."""
+ARROW = " → "
 SHARE = 0.7
 """Share of the cells to train on."""
 
@@ -74,7 +74,7 @@ def parts(known: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 # --- what is measured
 
 
-def split(dataset: str, arm: str, seed: int) -> Iterator[tuple[str, Scores]]:
+def split(dataset: str, arm: str, seed: int, part: str) -> Scores:
     """Compare mapped cells with those of training."""
     adata, types = read(dataset)
     known, new = parts(np.ones(len(types), dtype=bool), seed)
@@ -82,61 +82,58 @@ def split(dataset: str, arm: str, seed: int) -> Iterator[tuple[str, Scores]]:
     with tempfile.TemporaryDirectory() as folder:
         fit(arm, reference, types[known], seed, f"{folder}/model")
         again, query = mapped(adata[known].copy(), f"{folder}/model"), mapped(adata[new].copy(), f"{folder}/model")
-    yield (
-        "",
-        {
-            "difference": np.abs(again.obsm["X_found"] - reference.obsm["X_found"]).max(),
-            "trained_ari": adjusted_rand_score(types[known], reference.obs["found"]),
-            "mapped_ari": adjusted_rand_score(types[new], query.obs["found_closest"]),
-            "false_alarms": (query.obs["found"] == UNLABELED).mean(),
-        },
-    )
+    return {
+        "difference": np.abs(again.obsm["X_found"] - reference.obsm["X_found"]).max(),
+        "trained_ari": adjusted_rand_score(types[known], reference.obs["found"]),
+        "mapped_ari": adjusted_rand_score(types[new], query.obs["found_closest"]),
+        "false_alarms": (query.obs["found"] == UNLABELED).mean(),
+    }
 
 
-def novel(dataset: str, arm: str, seed: int) -> Iterator[tuple[str, Scores]]:
-    """Leave each type out, and tell its cells from new cells of the other types."""
+def novel(dataset: str, arm: str, seed: int, part: str) -> Scores:
+    """Leave a type out, and tell its cells from new cells of the other types."""
     adata, types = read(dataset, NOVEL[dataset])
-    for left_out in np.unique(types):
-        known, new = parts(types != left_out, seed)
-        reference, query, is_novel = adata[known].copy(), adata[new].copy(), types[new] == left_out
-        if arm in UNCERTAINTIES:
-            yield left_out, {"auroc": roc_auc_score(is_novel, UNCERTAINTIES[arm](reference, types[known], query, seed))}
-            continue
+    known, new = parts(types != part, seed)
+    reference, query, is_novel = adata[known].copy(), adata[new].copy(), types[new] == part
+    if arm in UNCERTAINTIES:
+        return {"auroc": roc_auc_score(is_novel, UNCERTAINTIES[arm](reference, types[known], query, seed))}
+    with tempfile.TemporaryDirectory() as folder:
+        fit(arm, reference, types[known], seed, f"{folder}/model")
+        query = mapped(query, f"{folder}/model")
+    unknown = (query.obs["found"] == UNLABELED).to_numpy()
+    return {
+        "auroc": roc_auc_score(is_novel, query.obs["found_outlier_score"]),
+        "found": unknown[is_novel].mean(),
+        "false_alarms": unknown[~is_novel].mean(),
+    }
+
+
+def samples(dataset: str, arm: str, seed: int, part: str) -> Scores:
+    """Train on one sample and predict the types of cells of another."""
+    adata, types = read(dataset)
+    _, sample = read(dataset, SAMPLES[dataset])
+    known, new = (sample == name for name in part.split(ARROW))
+    reference, query, scores = adata[known].copy(), adata[new].copy(), {}
+    if arm in CLASSIFIERS:
+        prediction = CLASSIFIERS[arm](reference, types[known], query, seed)
+    else:
         with tempfile.TemporaryDirectory() as folder:
             fit(arm, reference, types[known], seed, f"{folder}/model")
             query = mapped(query, f"{folder}/model")
-        unknown = (query.obs["found"] == UNLABELED).to_numpy()
-        yield (
-            left_out,
-            {
-                "auroc": roc_auc_score(is_novel, query.obs["found_outlier_score"]),
-                "found": unknown[is_novel].mean(),
-                "false_alarms": unknown[~is_novel].mean(),
-            },
-        )
+        prediction = query.obs["found_prediction"].to_numpy().astype(str)
+        scores = {"false_alarms": (query.obs["found"] == UNLABELED).mean()}
+    return scores | {
+        "acc": accuracy_score(types[new], prediction),
+        "macro_f1": f1_score(types[new], prediction, average="macro"),
+    }
 
 
-def samples(dataset: str, arm: str, seed: int) -> Iterator[tuple[str, Scores]]:
-    """Train on each sample and predict the types of cells of each other one."""
-    adata, types = read(dataset)
-    _, sample = read(dataset, SAMPLES[dataset])
-    for first in np.unique(sample):
-        for second in np.unique(sample[sample != first]):
-            known, new = sample == first, sample == second
-            reference, query, scores = adata[known].copy(), adata[new].copy(), {}
-            if arm in CLASSIFIERS:
-                prediction = CLASSIFIERS[arm](reference, types[known], query, seed)
-            else:
-                with tempfile.TemporaryDirectory() as folder:
-                    fit(arm, reference, types[known], seed, f"{folder}/model")
-                    query = mapped(query, f"{folder}/model")
-                prediction = query.obs["found_prediction"].to_numpy().astype(str)
-                scores = {"false_alarms": (query.obs["found"] == UNLABELED).mean()}
-            scores |= {
-                "acc": accuracy_score(types[new], prediction),
-                "macro_f1": f1_score(types[new], prediction, average="macro"),
-            }
-            yield f"{first} → {second}", scores
+def parts_of(what: str, dataset: str) -> list[str]:
+    """Return the parts that each arm has a row of."""
+    if what == "split":
+        return [""]
+    names = np.unique(read(dataset, (NOVEL if what == "novel" else SAMPLES)[dataset])[1])
+    return list(names) if what == "novel" else [f"{first}{ARROW}{second}" for first, second in permutations(names, 2)]
 
 
 # --- peers
@@ -224,11 +221,8 @@ DATASETS = {"split": datasets(), "novel": list(NOVEL), "samples": list(SAMPLES)}
 
 
 def found(path: Path) -> set[tuple[str, ...]]:
-    """Return what the rows of a file are about, but their parts."""
-    if not path.exists():
-        return set()
-    with path.open(newline="") as file:
-        return {tuple(row[name] for name in KEY[:-1]) for row in csv.DictReader(file)}
+    """Return what the rows of a file are about."""
+    return {tuple(row[name] for name in KEY) for row in rows(path)}
 
 
 def main() -> None:
@@ -244,14 +238,14 @@ def main() -> None:
     for seed in args.seeds:
         for dataset in args.datasets or DATASETS[args.what]:
             for arm in args.arms or ARMS[args.what]:
-                task = [args.what, dataset, arm, str(seed)]
-                if tuple(task) in found(args.out):
-                    continue
-                for part, scores in list(MEASURES[args.what](dataset, arm, seed)):
-                    numbers = {name: f"{value:.4g}" for name, value in scores.items()}
-                    row = dict(zip(KEY, [*task, part], strict=True)) | numbers
-                    append(row | {"scx": code_version()}, args.out, COLUMNS)
-                    print(*row.values(), flush=True)
+                for part in parts_of(args.what, dataset):
+                    task = [args.what, dataset, arm, str(seed), part]
+                    if tuple(task) not in found(args.out):
+                        scores = MEASURES[args.what](dataset, arm, seed, part)
+                        numbers = {name: f"{value:.4g}" for name, value in scores.items()}
+                        row = dict(zip(KEY, task, strict=True)) | numbers
+                        append(row | {"scx": code_version()}, args.out, COLUMNS)
+                        print(*row.values(), flush=True)
 
 
 if __name__ == "__main__":

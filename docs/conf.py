@@ -29,7 +29,7 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "jupyter_execute", "methods/_*", "benchmarks/_*", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "jupyter_execute", "methods/_*", "benchmarks/_*", "new_cells/_*", "**/.ipynb_checkpoints"]
 
 # Docstrings have numpydoc sections; types come from the signatures.
 autosummary_generate = True

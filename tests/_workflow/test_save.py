@@ -9,14 +9,14 @@ from scx.model._core import store
 
 def test_a_folder_made_during_training_is_not_overwritten(pbmc, tmp_path, monkeypatch):
     folder = tmp_path / "model"
-    as_files = store._as_files
+    as_files = store.as_files
 
     def meanwhile(model):
         folder.mkdir()
         (folder / "theirs").write_text("")
         return as_files(model)
 
-    monkeypatch.setattr(store, "_as_files", meanwhile)
+    monkeypatch.setattr(store, "as_files", meanwhile)
     with pytest.raises(OSError, match="could not be saved"):
         scx.tl.contrastive(pbmc, 3, max_epochs=1, n_top_genes=50, model_dir=folder)
     assert [path.name for path in folder.iterdir()] == ["theirs"]

@@ -325,6 +325,7 @@ ENSEMBLE: dict[str, list[Case]] = {
     ],
     "accelerator": [accepts("cpu", same), refuses("warp", '"auto"', members={"contrastive": 1})],
     "devices": [accepts(1, same), refuses("many", accelerator="cpu", members={"contrastive": 1})],
+    "model_dir": METHOD["model_dir"],
 }
 
 

@@ -143,6 +143,26 @@ def test_fold_changes_are_those_of_scanpy(cells, model):
         np.testing.assert_allclose(table.logfoldchanges[cells.var_names], expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("columns", ["as in training", "shuffled"])
+def test_cells_on_disk_get_the_same(cells, model, tmp_path, columns):
+    stored = cells if columns == "as in training" else cells[:, ::-1].copy()
+    stored.write_h5ad(tmp_path / "cells.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    on_disk = scx.tl.attributions(backed, model, n_cells=10, per_cell=True, copy=True)
+    backed.file.close()
+    in_memory = scx.tl.attributions(cells, model, n_cells=10, per_cell=True, copy=True)
+    pd.testing.assert_frame_equal(
+        sc.get.rank_genes_groups_df(on_disk, None, key="attributions"),
+        sc.get.rank_genes_groups_df(in_memory, None, key="attributions"),
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        on_disk[:, cells.var_names].layers["attributions"].toarray(),
+        in_memory.layers["attributions"].toarray(),
+        atol=1e-6,
+    )
+
+
 def test_genes_that_the_model_does_not_use(pbmc, tmp_path):
     used = np.arange(pbmc.n_vars) % 5 == 0
     scx.tl.contrastive(pbmc, 3, mask_var=used, max_epochs=1, accelerator="cpu", model_dir=tmp_path / "model")

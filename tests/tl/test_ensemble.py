@@ -1,3 +1,6 @@
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +11,8 @@ from sklearn.metrics import adjusted_rand_score
 
 import scx
 from scx._clustering.evidence import evidence
+from scx._workflow import ensemble as ensembles
+from scx._workflow.options import fit_options
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +106,59 @@ def test_too_few_genes(groups):
         scx.tl.ensemble(groups, 6, members={"pca": 1}, mask_var=few, key_added="few")
     assert set(groups.obs) == set(before.obs)
     assert set(groups.uns) == set(before.uns)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """KMeans only, and two epochs: mapping is the same after good training."""
+    monkeypatch.setattr(ensembles, "ALGORITHMS", ("kmeans",))
+    monkeypatch.setattr(ensembles, "fit_options", partial(fit_options, max_epochs=2))
+
+
+@pytest.mark.parametrize("chosen", ["pca 3", "contrastive", "contrastive + pca"])
+def test_cells_of_training_get_their_results_again(groups, tmp_path, monkeypatch, quick, chosen):
+    """Whichever clustering is kept: of components, of a trained embedding, or of both side by side."""
+    names = ["pca", "pca 2", "pca 3", "contrastive", "contrastive + pca"]
+    scores = ensembles.evidence
+
+    def prefer(*arguments):
+        return replace(scores(*arguments), score=np.array([0.1 + (name == chosen) for name in names]))
+
+    monkeypatch.setattr(ensembles, "evidence", prefer)
+    folder = tmp_path / "model"
+    scx.tl.ensemble(groups, 6, members={"pca": 3, "contrastive": 1}, model_dir=folder)
+    assert clusterings(groups)["embedding"].tolist() == names
+    assert groups.uns["ensemble"]["params"]["model_dir"] == str(folder)
+    again = scx.tl.map_query(groups, folder, key_added="again", copy=True)
+    np.testing.assert_allclose(again.obsm["X_again"], groups.obsm["X_ensemble"], atol=1e-5)
+    assert again.obs["again_closest"].tolist() == groups.obs["ensemble"].tolist()
+    np.testing.assert_allclose(again.obs["again_confidence"], groups.obs["ensemble_confidence"], atol=1e-3)
+    needed = {"pca", "contrastive", *([chosen] if chosen == "pca 3" else [])}
+    assert set(scx.model.load(folder).members) == needed
+
+
+def test_new_cells_get_the_clusters(groups, tmp_path, quick):
+    folder = tmp_path / "model"
+    new = np.arange(groups.n_obs) % 4 == 0
+    reference, query = groups[~new].copy(), groups[new].copy()
+    scx.tl.ensemble(reference, 6, members={"pca": 4}, model_dir=folder)
+    shuffled = query[:, ::-1].copy()
+    scx.tl.map_query(shuffled, folder)
+    assert adjusted_rand_score(query.obs["group"], shuffled.obs["ensemble_closest"]) > 0.9
+    assert (shuffled.obs["ensemble"] == "Unknown").mean() < 0.15
+    one = query[[3]].copy()
+    scx.tl.map_query(one, folder)
+    np.testing.assert_allclose(one.obsm["X_ensemble"], shuffled.obsm["X_ensemble"][[3]], atol=1e-6)
+    genes = scx.model.load(folder).gene_variance.index
+    gone = genes[::20]
+    with (
+        pytest.warns(UserWarning, match=rf"{len(gone)} of the {len(genes)} genes of the model are missing"),
+        pytest.warns(UserWarning, match="size factors are corrected"),
+    ):
+        without = scx.tl.map_query(query[:, ~query.var_names.isin(gone)].copy(), folder, copy=True)
+    same = without.obs["ensemble_closest"].astype(str) == shuffled.obs["ensemble_closest"].astype(str)
+    assert same.mean() > 0.95
+    with pytest.raises(ValueError, match="`model` is an ensemble"):
+        scx.tl.attributions(query, folder)
+    with pytest.raises(ValueError, match="holds a model of another class, Ensemble"):
+        scx.model.Contrastive.load(folder)

@@ -105,8 +105,16 @@ def check_question(
     copy: bool,
 ) -> Question:
     """Return the checked call; raise if the model cannot be explained, or not by these cells."""
+    from scx.model._core.ensemble import Ensemble
+
     _checks.check_package("captum", "explain")
     checked, model_dir = check_model(model, "be explained")
+    if isinstance(checked, Ensemble):
+        msg = (
+            "`model` is an ensemble, whose clusters are not those of one network. Pass the `model_dir` of a method; "
+            'with `scx.tl.semiaae(adata, labels_key="ensemble")`, it is a network of the same clusters.'
+        )
+        raise ValueError(msg)
     explained = checked.explained_groups()
     asked = list(explained.names if groups is None else groups)
     _anndata.check_not_empty("groups", asked)

@@ -24,6 +24,7 @@ from scx._workflow.options import FitOptions
 from scx._workflow.prepare import resolve_mask_var
 
 if TYPE_CHECKING:
+    from scx.model._core.ensemble import Ensemble
     from scx.model._core.model import DeepClusteringModel
     from scx.model._core.recipe import Recipe
 
@@ -232,16 +233,19 @@ def check_key_added(adata: AnnData, keys: Keys, written: Collection[Field]) -> N
         raise ValueError(msg)
 
 
-def check_model(model: object, use: str) -> tuple["DeepClusteringModel", Path | None]:
+def check_model(model: object, use: str) -> tuple["DeepClusteringModel | Ensemble", Path | None]:
     """Return a trained model, and its folder if it was loaded from one.
 
     Raise unless it embeds each cell by itself. `use` says for messages what it is needed for.
     """
+    from scx.model._core.ensemble import Ensemble
     from scx.model._core.model import DeepClusteringModel
     from scx.model._core.store import load
 
     folder = Path(model) if isinstance(model, str | Path) else None
     loaded = model if folder is None else load(folder)
+    if isinstance(loaded, Ensemble):
+        return loaded, folder
     if not isinstance(loaded, DeepClusteringModel):
         msg = f"`model` must be a model of `scx.model`, or the path of its folder; got {_checks.short_repr(model)}."
         raise TypeError(msg)

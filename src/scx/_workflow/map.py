@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from anndata import AnnData
+from numpy.typing import NDArray
 from scanpy import logging as logg
 
 from scx import _anndata, _checks
@@ -15,8 +17,10 @@ from scx._workflow.walk import Result, write_result
 from scx._workflow.write import NewCells
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from scx.model._core.ensemble import Ensemble
     from scx.model._core.model import DeepClusteringModel
-    from scx.model._core.source import CellSource
 
 MANY_UNKNOWN = 0.5
 """Share of unknown cells above which there is a warning."""
@@ -27,8 +31,9 @@ class Query:
     """A checked call of :func:`scx.tl.map_query`."""
 
     target: Target
-    model: "DeepClusteringModel"
-    cells: "CellSource"
+    model: "DeepClusteringModel | Ensemble"
+    cells: Any
+    """The cells as the model reads them."""
     outlier_alpha: float
     settings: dict[str, Any]
     """Arguments and what was found, for the run record."""
@@ -49,11 +54,11 @@ def map_and_annotate(
     start = logg.info(f"mapping {adata.n_obs} cells to {type(query.model).__name__}")
     checked = query.model
     assert checked.reference_ is not None
-    embedding, score = checked.compare(query.cells)
-    p_value = checked.reference_.outliers.p_value(score)
-    new = NewCells(score, p_value, p_value < query.outlier_alpha)
+    mapped = checked.map_cells(query.cells)
+    p_value = checked.reference_.outliers.p_value(mapped.score)
+    new = NewCells(mapped.score, p_value, p_value < query.outlier_alpha)
     warn_of_unknown(new)
-    result = Result(checked.assign(embedding), {"params": query.settings}, embedding, outliers=new)
+    result = Result(mapped.partition, {"params": query.settings}, mapped.embedding, outliers=new)
     written = write_result(query.target, result, start)
     return written if copy else None
 
@@ -69,6 +74,8 @@ def check_query(
     copy: bool,
 ) -> Query:
     """Return the checked call; raise if the model cannot map, or if it cannot map these cells."""
+    from scx.model._core.preparation import gene_names
+
     checked, model_dir = check_model(model, "map new cells")
     if checked.reference_ is None:
         msg = (
@@ -76,8 +83,8 @@ def check_query(
             "saves the clusters in `model_dir`; or call `model.get_latent_representation(adata)` for the embedding alone."
         )
         raise ValueError(msg)
-    (name,) = (method.name for method in METHODS.values() if method.model == type(checked).__name__)
-    key = name if key_added is None else key_added
+    names = {method.model: method.name for method in METHODS.values()} | {"Ensemble": "ensemble"}
+    key = names[type(checked).__name__] if key_added is None else key_added
     _anndata.check_some_cells(adata)
     predicts = bool(getattr(checked, "types_", ()))
     target = check_target(
@@ -88,6 +95,8 @@ def check_query(
     alpha = check_option("outlier_alpha", outlier_alpha, Share)
     cells = checked.query(adata, layer, gene_key)
     check_counts_in_blocks(adata, layer)
+    variance = checked.gene_variance
+    is_missing = ~variance.index.isin(gene_names(adata, gene_key)[0])
     settings = {
         "method": "map_query",
         "model": type(checked).__name__,
@@ -95,10 +104,10 @@ def check_query(
         "layer": layer,
         "gene_key": gene_key,
         "outlier_alpha": alpha,
-        "n_genes": cells.n_vars,
-        "n_genes_missing": len(cells.missing),
+        "n_genes": len(variance),
+        "n_genes_missing": int(is_missing.sum()),
     }
-    warn_of_missing(checked, cells)
+    warn_of_missing(variance, is_missing)
     return Query(target, checked, cells, alpha, settings)
 
 
@@ -113,13 +122,11 @@ def warn_of_unknown(new: NewCells) -> None:
         )
 
 
-def warn_of_missing(model: "DeepClusteringModel", cells: "CellSource") -> None:
+def warn_of_missing(variance: "pd.Series[float]", is_missing: NDArray[np.bool_]) -> None:
     """Warn if genes are missing, and say how much of the variance in training they had."""
-    if not len(cells.missing):
-        return
-    variance = model.module.normalize.variance
-    share = variance[cells.missing].sum() / variance.sum()
-    _checks.warn(
-        f"{len(cells.missing)} of the {cells.n_vars} genes of the model are missing, with {share:.1%} of the variance of "
-        "expression in training. They are filled as in the average cell of training."
-    )
+    if is_missing.any():
+        share = variance[is_missing].sum() / variance.sum()
+        _checks.warn(
+            f"{is_missing.sum()} of the {len(variance)} genes of the model are missing, with {share:.1%} of the variance of "
+            "expression in training. They are filled as in the average cell of training."
+        )

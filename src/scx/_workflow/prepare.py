@@ -85,14 +85,19 @@ def prepare(
         layers=None if layer is None else {layer: chosen},
     )
     names = np.asarray(adata.var_names)
-    shares = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()[kept]
-    shares /= shares.sum()
-    preparation = Preparation(names[mask], layer, SIZE_FACTOR, names[kept], shares)
+    preparation = Preparation(names[mask], layer, SIZE_FACTOR, names[kept], shares_of_counts(counts, kept))
     if batches is not None:
         working.obs[batches.name] = batches
         names_of_batches = np.asarray(batches.cat.categories, dtype=str)
         preparation = replace(preparation, batch_key=str(batches.name), batches=names_of_batches)
     return WorkingData(working, preparation)
+
+
+def shares_of_counts(counts: sparse.csr_matrix, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of the counts of the genes `kept` that each of them has."""
+    sums = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()[kept]
+    shares: NDArray[np.float64] = sums / sums.sum()
+    return shares
 
 
 def expressed_genes(counts: sparse.csr_matrix, min_cells: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -101,10 +106,22 @@ def expressed_genes(counts: sparse.csr_matrix, min_cells: int) -> tuple[NDArray[
     return kept, np.asarray(counts @ kept.astype(np.float32), dtype=np.float64)
 
 
-def variable_counts(
-    counts: sparse.csr_matrix, mask: NDArray[np.bool_] | None, n_genes: int
-) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
-    """Return the counts of the most variable genes, in this order, and the size factors.
+@dataclass(frozen=True)
+class VariableCounts:
+    """Counts of the most variable genes."""
+
+    counts: sparse.csr_matrix
+    """Cells × genes, the most variable gene first."""
+    size_factors: NDArray[np.float64]
+    """Counts of each cell over the genes that are counted, shape (n_cells,)."""
+    genes: NDArray[np.int64]
+    """Numbers of these genes."""
+    is_counted: NDArray[np.bool_]
+    """Which of all genes are counted."""
+
+
+def variable_counts(counts: sparse.csr_matrix, mask: NDArray[np.bool_] | None, n_genes: int) -> VariableCounts:
+    """Return the counts of the most variable genes.
 
     Parameters
     ----------
@@ -124,8 +141,8 @@ def variable_counts(
             f"{_anndata.MIN_GENES} are needed. Select more genes with `mask_var`."
         )
         raise ValueError(msg)
-    ranked = candidates[rank_by_variability(counts[:, candidates], totals)]
-    return counts[:, ranked[:n_genes]].sorted_indices(), totals
+    ranked = candidates[rank_by_variability(counts[:, candidates], totals)][:n_genes]
+    return VariableCounts(counts[:, ranked].sorted_indices(), totals, ranked, kept)
 
 
 def resolve_mask_var(

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 from scx._checks import warn
 
 if TYPE_CHECKING:
+    from scx.model._core.ensemble import Ensemble
     from scx.model._core.model import DeepClusteringModel
 
 
-def save(model: "DeepClusteringModel", folder: Path, record: dict[str, Any], copy: bool) -> None:
+def save(model: "DeepClusteringModel | Ensemble", folder: Path, record: dict[str, Any], copy: bool) -> None:
     """Save the model.
 
     A failure raises an error. With `copy` it only warns, because an error would lose the copy.

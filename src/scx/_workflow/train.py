@@ -45,10 +45,14 @@ def run_once(request: Request, data: WorkingData, train_seed: int, cluster_seed:
     return Run(model, embedding, features, partition, cluster_seed)
 
 
-def embed_once(request: Request, data: WorkingData, seed: int) -> NDArray[np.float32]:
-    """Train and embed."""
+def embed_once(
+    request: Request, data: WorkingData, seed: int, *, keep: bool
+) -> tuple[NDArray[np.float32], dict[str, bytes] | None]:
+    """Train and embed. With `keep`, return the model as well, as the files that it is saved in."""
+    from scx.model._core.store import as_files
+
     with trained(request, data, seed) as model:
-        return model.get_latent_representation()
+        return model.get_latent_representation(), as_files(model) if keep else None
 
 
 @contextmanager

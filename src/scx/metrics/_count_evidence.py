@@ -89,7 +89,8 @@ def count_evidence(
     _checks.check_rng(rng)
     names = [keys] if isinstance(keys, str) else list(dict.fromkeys(keys))
     labellings = [_anndata.check_labels(adata, name) for name in names]
-    counts, size_factors = variable_counts(checked_counts(adata, layer), None, n_top_genes)
+    genes = variable_counts(checked_counts(adata, layer), None, n_top_genes)
+    counts, size_factors = genes.counts, genes.size_factors
     found = evidence(counts, size_factors, labellings)
     columns = {
         "score": found.score,

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ def ensemble(
     rng: int | np.random.Generator = 0,
     accelerator: str = "auto",
     devices: int | list[int] | str = "auto",
+    model_dir: str | Path | None = None,
     copy: bool = False,
 ) -> AnnData | None:
     """Cluster cells in many ways and keep the clustering with the best evidence, without labels.
@@ -69,6 +72,9 @@ def ensemble(
         Kind of device to train on, as in :class:`lightning.pytorch.Trainer`.
     devices
         Which device to train on, as in :class:`lightning.pytorch.Trainer`.
+    model_dir
+        New folder to save the members in that :func:`scx.tl.map_query` needs to give new cells
+        these clusters. As in the methods, with ``copy=True`` a failure to save is a warning.
     copy
         Return an annotated copy instead of writing to `adata`.
 
@@ -124,5 +130,6 @@ def ensemble(
         rng=rng,
         accelerator=accelerator,
         devices=devices,
+        model_dir=model_dir,
         copy=copy,
     )

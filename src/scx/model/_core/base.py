@@ -17,6 +17,7 @@ from scx._anndata import check_some_cells
 from scx._checks import check_positive_int
 from scx._clustering.fit import fit_partition
 from scx._clustering.n_clusters import NClusters
+from scx._clustering.reference import Mapped
 from scx._clustering.types import Partition
 from scx._rng import exclusively
 from scx._types import typed
@@ -121,14 +122,20 @@ class EmbeddingModel(ModelSetup):
         labels, confidence = clusters.assignment.assign(self.features(embedding))
         return Partition(labels, clusters.names, confidence)
 
+    @property
+    def gene_variance(self) -> "pd.Series[float]":
+        """Variance of each gene in training, before it was scaled, by its name."""
+        return pd.Series(self.module.normalize.variance, self.preparation_.genes)
+
+    @torch.inference_mode()
+    def embed_cells(self, cells: CellSource) -> NDArray[np.float32]:
+        """Return the embedding of cells, shape (n_cells, n_latent)."""
+        return self._in_batches(self.module.embed, cells, np.arange(cells.n_obs)).cpu().numpy()
+
     @exclusively
     @torch.inference_mode()
-    def compare(self, cells: CellSource) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Return the embedding of new cells, and how unlike the cells of training they are.
-
-        The shapes are (n_cells, n_latent) and (n_cells,), see
-        :meth:`scx._clustering.outliers.Outliers.score`.
-        """
+    def map_cells(self, cells: CellSource) -> Mapped:
+        """Return embedding and clusters of new cells, and how unlike those of training they are."""
         assert self.reference_ is not None
         outliers = self.reference_.outliers
         center, components = (
@@ -141,7 +148,8 @@ class EmbeddingModel(ModelSetup):
 
         joint = self._in_batches(both, cells, np.arange(cells.n_obs)).cpu().numpy()
         embedding, projection = np.split(joint, [-components.shape[1]], axis=1)
-        return np.ascontiguousarray(embedding), outliers.score(embedding, projection)
+        embedding = np.ascontiguousarray(embedding)
+        return Mapped(embedding, self.assign(embedding), outliers.score(embedding, projection))
 
     def explained_groups(self) -> Groups:
         """Return the groups of cells that genes can explain: the clusters of training.

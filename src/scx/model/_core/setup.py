@@ -200,11 +200,7 @@ class ModelSetup(BaseModelClass):
             Where to put the model, as in :meth:`scvi.model.base.BaseModelClass.load`.
         """
         target = torch_device(accelerator, device)
-        model = load(dir_path)
-        if not isinstance(model, cls):
-            name = type(model).__name__
-            msg = f"{str(dir_path)!r} holds a model of another class: call `scx.model.{name}.load` or `scx.model.load`."
-            raise ValueError(msg)
+        model = load_as(cls, dir_path)
         model.to_device(target)
         if isinstance(adata, AnnData):
             model._check_known_batches(adata)
@@ -256,7 +252,9 @@ class ModelSetup(BaseModelClass):
         inplace
             Change `adata` and return None; False returns a new AnnData.
         """
-        model = load(reference_model) if isinstance(reference_model, str | Path) else reference_model
+        model = reference_model
+        if isinstance(model, str | Path):
+            model = load_as(ModelSetup, model)
         if return_reference_var_names:
             return pd.Index(model.preparation_.genes)
         normalize = model.module.normalize
@@ -287,3 +285,12 @@ class ModelSetup(BaseModelClass):
             return preparation
         batches = fields[REGISTRY_KEYS.BATCH_KEY]["state_registry"]["categorical_mapping"]
         return replace(preparation, batch_key=batch_key, batches=np.asarray(batches, dtype=str))
+
+
+def load_as[Model: ModelSetup](model_cls: type[Model], folder: str | Path) -> Model:
+    """Return the model in a folder; raise unless it is of this class."""
+    model = load(folder)
+    if not isinstance(model, model_cls):
+        msg = f"{str(folder)!r} holds a model of another class, {type(model).__name__}: call `scx.model.load`."
+        raise ValueError(msg)
+    return model

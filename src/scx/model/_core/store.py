@@ -13,7 +13,7 @@ file                   content
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from io import BytesIO
@@ -26,13 +26,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensors_as_bytes
+from torch import Tensor
 
+from scx._clustering import components
+from scx._clustering.components import Components
 from scx._clustering.reference import STORED, Reference
 from scx._methods import METHODS
 from scx._pack import Arrays, pack, unpack
 from scx._rng import global_seed
 from scx._types import typed
 
+from .ensemble import Ensemble
 from .preparation import Preparation
 
 if TYPE_CHECKING:
@@ -72,7 +76,7 @@ class SavedModel:
     """What new cells are compared with; None if the cells of training were not clustered."""
 
 
-def save(model: "ModelSetup", folder: Path, *, overwrite: bool) -> None:
+def save(model: "ModelSetup | Ensemble", folder: Path, *, overwrite: bool) -> None:
     """Write a model to a folder, all of it or nothing.
 
     Raise ValueError if there is a folder already, unless it may be overwritten.
@@ -80,7 +84,7 @@ def save(model: "ModelSetup", folder: Path, *, overwrite: bool) -> None:
     if folder.exists() and not overwrite:
         msg = f"{str(folder)!r} exists already. Pass another folder, or `overwrite=True`."
         raise ValueError(msg)
-    files = _as_files(model)
+    files = as_files(model)
     files[MANIFEST] = _manifest(type(model).__name__, files)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # A folder beside it is renamed when all is written: nobody sees half a model.
@@ -95,7 +99,7 @@ def save(model: "ModelSetup", folder: Path, *, overwrite: bool) -> None:
 
 
 @typed
-def load(path: str | Path) -> "DeepClusteringModel":
+def load(path: str | Path) -> "DeepClusteringModel | Ensemble":
     """Load a model from the folder that `model_dir` of a method, or `save` of a model, wrote.
 
     The model needs no data: it takes new cells with ``get_latent_representation(adata)``. The
@@ -109,7 +113,8 @@ def load(path: str | Path) -> "DeepClusteringModel":
     Returns
     -------
     The trained model, of the class that was saved, such as :class:`scx.model.Contrastive`. It is on
-    the CPU; ``model.to_device("cuda:0")`` moves it.
+    the CPU; ``model.to_device("cuda:0")`` moves it. The folder of :func:`scx.tl.ensemble` holds
+    several models; what it gives is for :func:`scx.tl.map_query` only.
 
     Raises
     ------
@@ -130,28 +135,38 @@ def load(path: str | Path) -> "DeepClusteringModel":
     folder = Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser fails without a home
     files = _checked_files(folder)
     try:
-        model = _made(_unpacked(files))
-        model.module.load_state_dict(read_tensors(files[WEIGHTS]))
+        return from_files(files)
     except Exception as error:
         msg = (
             f"{str(folder)!r} does not hold a model that this version of scx can make: {error} Train and save it again."
         )
         raise ValueError(msg) from error
-    model.module.eval()
-    return model
 
 
-def _as_files(model: "ModelSetup") -> dict[str, bytes]:
+def as_files(model: "ModelSetup | Ensemble") -> dict[str, bytes]:
     """Return the content of each file but the manifest."""
     arrays: Arrays = {}
     plain = pack(_saved(model), arrays, "model")
     buffer = BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
-    return {MODEL: _json(plain), ARRAYS: buffer.getvalue(), WEIGHTS: tensors_as_bytes(weights)}
+    return {MODEL: _json(plain), ARRAYS: buffer.getvalue(), WEIGHTS: tensors_as_bytes(_weights(model))}
 
 
-def _saved(model: "ModelSetup") -> SavedModel:
+def _weights(model: "ModelSetup | Ensemble") -> dict[str, Tensor]:
+    """Return the weights by name; those of a member of an ensemble start with its name."""
+    if isinstance(model, Ensemble):
+        return {
+            f"{name}/{weight}": tensor
+            for name, member in model.models.items()
+            for weight, tensor in _weights(member).items()
+        }
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
+
+
+def _saved(model: "ModelSetup | Ensemble") -> "SavedModel | Ensemble":
+    if isinstance(model, Ensemble):
+        members = {name: _saved(member) for name, member in model.models.items()}
+        return replace(model, members={**model.members, **members})
     history = {
         name: {"epoch": curve.index.to_numpy(dtype=np.int64), "value": curve[name].to_numpy(dtype=np.float64)}
         for name, curve in (model.history or {}).items()
@@ -178,13 +193,21 @@ def _without_genes(registry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _unpacked(files: Mapping[str, bytes]) -> SavedModel:
+def from_files(files: Mapping[str, bytes]) -> "DeepClusteringModel | Ensemble":
+    """Return the model that :func:`as_files` was given."""
+    return _made(_unpacked(files), read_tensors(files[WEIGHTS]))
+
+
+def _unpacked(files: Mapping[str, bytes]) -> SavedModel | Ensemble:
     plain = json.loads(files[MODEL])
-    model_cls = _model_cls(plain["fields"]["model"])
+    if plain["class"] == Ensemble.__name__:
+        own: tuple[type, ...] = (Ensemble, *components.STORED)
+    else:
+        own = _model_cls(plain["fields"]["model"]).stored_classes
     with np.load(BytesIO(files[ARRAYS]), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    saved = unpack(plain, arrays, (SavedModel, Preparation, *STORED, *model_cls.stored_classes))
-    if not isinstance(saved, SavedModel):
+    saved = unpack(plain, arrays, (SavedModel, Preparation, *STORED, *own))
+    if not isinstance(saved, SavedModel | Ensemble):
         msg = f"{MODEL} holds no model."
         raise TypeError(msg)
     return saved
@@ -198,8 +221,21 @@ def _model_cls(name: Any) -> "type[DeepClusteringModel]":
     raise ValueError(msg)
 
 
-def _made(saved: SavedModel) -> "DeepClusteringModel":
-    """Return the model, with the weights that it starts with."""
+def _made(saved: SavedModel | Ensemble, weights: Mapping[str, Tensor]) -> "DeepClusteringModel | Ensemble":
+    if isinstance(saved, Ensemble):
+        return replace(saved, members={name: _member(member, name, weights) for name, member in saved.members.items()})
+    return _made_model(saved, weights)
+
+
+def _member(member: Any, name: str, weights: Mapping[str, Tensor]) -> "Components | DeepClusteringModel":
+    if isinstance(member, Components):
+        return member
+    start = f"{name}/"
+    own = {weight.removeprefix(start): tensor for weight, tensor in weights.items() if weight.startswith(start)}
+    return _made_model(member, own)
+
+
+def _made_model(saved: SavedModel, weights: Mapping[str, Tensor]) -> "DeepClusteringModel":
     registry = dict(saved.registry)
     registry["field_registries"]["X"]["state_registry"]["column_names"] = saved.preparation.genes
     with global_seed(0):  # its first weights are drawn; they are replaced
@@ -213,6 +249,8 @@ def _made(saved: SavedModel) -> "DeepClusteringModel":
         name: pd.DataFrame({name: curve["value"]}, index=pd.Index(curve["epoch"], name="epoch"))
         for name, curve in saved.history.items()
     }
+    model.module.load_state_dict(weights)
+    model.module.eval()
     return model
 
 
