@@ -34,7 +34,7 @@ class Full:
 def test_only_the_folder_is_taken_out_of_the_record(tmp_path):
     record = {"params": {"model_dir": str(tmp_path / "model"), "rng": 0}}
     with pytest.raises(OSError, match="No space left"):
-        save(Full(), tmp_path / "model", record, copy=False)
+        save(Full().save, tmp_path / "model", record, copy=False)
     assert record == {"params": {"rng": 0}}
 
 

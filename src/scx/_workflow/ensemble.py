@@ -160,7 +160,9 @@ def ensemble_and_annotate(
     record = {"params": settings, **record_of(labellings, scores, best)}
     written = write_result(target, Result(partition, record, joint), start)
     if kept is not None and folder is not None:
-        save(kept, folder, written.uns[target.keys.uns], copy)
+        from scx.model._core import store
+
+        save(partial(store.save, kept, overwrite=False), folder, written.uns[target.keys.uns], copy)
     return written if copy else None
 
 

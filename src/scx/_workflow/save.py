@@ -1,22 +1,19 @@
 """Save the trained model, after the results are written."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scx._checks import warn
 
-if TYPE_CHECKING:
-    from scx.model._core.ensemble import Ensemble
-    from scx.model._core.model import DeepClusteringModel
 
-
-def save(model: "DeepClusteringModel | Ensemble", folder: Path, record: dict[str, Any], copy: bool) -> None:
-    """Save the model.
+def save(write: Callable[[Path], None], folder: Path, record: dict[str, Any], copy: bool) -> None:
+    """Save a model by the function `write`.
 
     A failure raises an error. With `copy` it only warns, because an error would lose the copy.
     """
     try:
-        model.save(folder)
+        write(folder)
     except BaseException as error:
         del record["params"]["model_dir"]
         if not isinstance(error, Exception):

@@ -63,7 +63,7 @@ def fit_and_annotate(
     result = Result(partition, record_of(request, kept, data.adata.n_vars), kept.embedding, snapshots)
     written = write_result(request.target, result, start)
     if request.model_dir is not None:
-        save(kept.model, request.model_dir, written.uns[request.target.keys.uns], options["copy"])
+        save(kept.model.save, request.model_dir, written.uns[request.target.keys.uns], options["copy"])
     return written if options["copy"] else None
 
 

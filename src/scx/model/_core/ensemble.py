@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,12 +40,6 @@ class Ensemble:
     """Members in whose embeddings side by side the clusters were found; in one alone as it is."""
     reference_: Reference
     """Clusters, in the embedding of `clustered`, and what is unlike the cells, in `joint`."""
-
-    def save(self, folder: Path) -> None:
-        """Save it in a new folder, which :func:`scx.model.load` reads."""
-        from .store import save
-
-        save(self, folder, overwrite=False)
 
     @property
     def models(self) -> "dict[str, DeepClusteringModel]":
