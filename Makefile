@@ -1,5 +1,5 @@
 # Every target makes .venv where there is none and installs what it needs. Needs git, make and Python >= 3.12.
-.PHONY: demo test lint docs package bench mutation fuzz clean
+.PHONY: demo test lint docs package lowest bench mutation fuzz clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell python3 -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo python3 || echo python3.12)
@@ -14,6 +14,7 @@ help:
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   build the documentation, warnings are errors"
 	@echo "make package  build the wheel, and run the demo from it in an empty environment"
+	@echo "make lowest  run the contract tests on the oldest allowed versions of all dependencies"
 	@echo "make mutation  2,200 small changes to losses, clustering, metrics and guidance: does a test notice? (half an hour on one core)"
 	@echo "make fuzz   10,000 AnnData objects of every dtype, storage and layout, against the contract (half an hour on one core)"
 	@echo "make bench  run the benchmarks that have no row yet, and write their tables (set SCX_DATA to the folder of the datasets)"
@@ -48,8 +49,15 @@ package: $(VENV)/.stamp-package
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python -m zipfile -l dist/*.whl
 	! $(BIN)/python -m zipfile -l dist/*.whl | tail -n +2 | grep -vE '^(scx/([a-z0-9_]+/)*([a-z0-9_]+\.py|py\.typed)|scx_tools-[^/]+\.dist-info/[^ ]+) '
-	$(BIN)/python -m venv dist/venv && dist/venv/bin/pip install --quiet dist/*.whl
+	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --python $(BIN)/python dist/venv && uv pip install --quiet --python dist/venv/bin/python dist/*.whl; \
+	else $(BIN)/python -m venv dist/venv && dist/venv/bin/pip install --quiet dist/*.whl; fi
 	cd dist && $(ENV) venv/bin/python -I -m scx.demo
+
+# The lower bounds of pyproject.toml: the contract of all methods on the oldest versions that they allow. Needs uv.
+lowest:
+	uv venv --quiet --clear --python 3.12 .venv-lowest
+	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable . --group test
+	$(ENV) .venv-lowest/bin/python -m pytest tests/test_contract.py tests/test_compat.py -m "not slow" $(ARGS)
 
 bench: $(VENV)/.stamp-test
 	$(ENV) $(BIN)/python benchmarks/run.py $(ARGS)
