@@ -73,11 +73,21 @@ def field_arguments(method: Method) -> dict[str, Any]:
 
 
 CASES = [Case(method) for method in METHODS.values()]
+CASES_WITH_BATCHES = [Case(method, {"batch_key": "batch"}) for method in METHODS.values()]
+"""Those of methods that do not know batches are skipped: only the model knows, and it is slow to import."""
 # labels say how many clusters there are
 CASES_WITH_FIELDS = [
     *CASES,
     *(Case(method, field_arguments(method), n_clusters=None) for method in METHODS.values() if method.obs_fields),
 ]
+EVERY_CASE = [*CASES_WITH_FIELDS, *CASES_WITH_BATCHES]
+
+
+def usable(case: Case) -> Case:
+    """Return the case, or skip it if its method does not know batches."""
+    if "batch_key" in case.fields and not case.model_cls.knows_batches:
+        pytest.skip("the method does not know batches")
+    return case
 
 
 @pytest.fixture(params=CASES, ids=str)
@@ -96,12 +106,13 @@ def _pbmc() -> ad.AnnData:
     labels = adata.obs["bulk_labels"].astype(str)
     is_labeled = labels.isin(["CD14+ Monocyte", "CD19+ B"]) & (np.arange(adata.n_obs) % 2 == 0)
     adata.obs["some_labels"] = labels.where(is_labeled, "Unknown")
+    adata.obs["batch"] = np.arange(adata.n_obs) // 2 % 3
     return adata
 
 
 @pytest.fixture
 def pbmc(_pbmc: ad.AnnData) -> ad.AnnData:
-    """300 real cells with raw counts, the types of some of them in ``obs["some_labels"]``; fresh for every test."""
+    """300 real cells with raw counts, the types of some in ``obs["some_labels"]``, batches of one law in ``obs["batch"]``; fresh for every test."""
     return _pbmc.copy()
 
 

@@ -16,14 +16,14 @@ import torch
 from scipy import sparse
 
 import scx
-from conftest import CASES, CASES_WITH_FIELDS
+from conftest import CASES, CASES_WITH_BATCHES, EVERY_CASE, usable
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=CASES_WITH_FIELDS, ids=str)
+@pytest.fixture(params=EVERY_CASE, ids=str)
 def method(request):
-    return request.param
+    return usable(request.param)
 
 
 def new_names(after: ad.AnnData, before: ad.AnnData) -> dict[str, set[str]]:
@@ -169,6 +169,36 @@ def test_result_does_not_depend_on_storage(method, pbmc, kind):
     method.run(other)
     assert_same_result(pbmc, other, method.name)
     assert_untouched(other, before)
+
+
+@pytest.mark.parametrize("case", CASES_WITH_BATCHES, ids=str)
+def test_result_does_not_depend_on_how_batches_are_stored(case, pbmc):
+    method = usable(case)
+    key = method.name
+    numbers = pbmc.obs["batch"].to_numpy() + 9
+    found = []
+    for column in (
+        numbers,
+        numbers.astype(str),
+        pd.Categorical(numbers.astype(float), categories=[8.0, 10.0, 11.0, 9.0]),
+    ):
+        pbmc.obs["batch"] = column
+        found.append(method.run(pbmc, copy=True))
+    for other in found[1:]:
+        assert_same_result(found[0], other, key)
+    assert found[0].uns[key]["params"]["batch_key"] == "batch"
+    without = method.run(pbmc, batch_key=None, copy=True)
+    assert not np.array_equal(without.obsm[f"X_{key}"], found[0].obsm[f"X_{key}"])
+    assert "batch_key" not in without.uns[key]["params"]
+
+
+def test_a_method_that_does_not_know_batches_says_so(pbmc, monkeypatch):
+    monkeypatch.setattr(scx.model.Contrastive, "knows_batches", False)
+    before = list(pbmc.obs)
+    for call in (scx.tl.contrastive, scx.model.Contrastive.setup_anndata):
+        with pytest.raises(ValueError, match="`batch_key='batch'` cannot be used: Contrastive does not know batches"):
+            call(pbmc, batch_key="batch")
+    assert list(pbmc.obs) == before
 
 
 def test_layer_is_used_in_place_of_x(method, pbmc):

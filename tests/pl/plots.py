@@ -33,6 +33,7 @@ def fabricated(n_clusters: int = 6, n_labels: int = 5, key: str = "mine") -> ad.
     obs = pd.DataFrame(index=np.arange(N_OBS).astype(str))
     obs[key] = pd.Categorical.from_codes(group, [str(i) for i in range(n_clusters)])
     obs["type"] = pd.Categorical.from_codes(labels, names)
+    obs["sample"] = np.where(group == 0, "donor 1", np.array(["donor 1", "donor 2", "donor 3"])[np.arange(N_OBS) % 3])
     obs[f"{key}_confidence"] = np.clip(rng.beta(6, 2, N_OBS) - 0.1 * (group % 3), 0, 1).astype(np.float32)
     obs[f"{key}_prediction"] = obs["type"].where(rng.random(N_OBS) < obs[f"{key}_confidence"], names[0])
     counts = rng.poisson(2.0, (N_OBS, 3)).astype(np.float32)
@@ -107,6 +108,7 @@ PLOTS = {
     "embedding": lambda a, **kw: scx.pl.embedding(a, "mine", color=["mine", "type", "gene0"], **kw),
     "history": lambda a, **kw: scx.pl.history(a, "mine", **kw),
     "n_clusters": lambda a, **kw: scx.pl.n_clusters(a, "mine", **kw),
+    "composition": lambda a, **kw: scx.pl.composition(a, "mine", "sample", **kw),
     "confidence": lambda a, **kw: scx.pl.confidence(a, "mine", **kw),
     "confusion": lambda a, **kw: scx.pl.confusion(a, "type", "mine", **kw),
     "count_evidence": lambda a, **kw: scx.pl.count_evidence(a, "mine", **kw),
@@ -125,6 +127,7 @@ N_PANELS = {
     "count_evidence": 2,
     "embedding": 3,
     "history": 3,
+    "composition": 2,
     "confidence": 2,
     "layouts": 3,
     "clustering_over_training": 7,
@@ -133,6 +136,7 @@ N_PANELS = {
 MANY = {
     "embedding_many": lambda a, **kw: scx.pl.embedding(a, "mine", **kw),
     "confidence_many": lambda a, **kw: scx.pl.confidence(a, "mine", on_embedding=False, **kw),
+    "composition_many": lambda a, **kw: scx.pl.composition(a, "mine", "type", **kw),
     "confusion_many": lambda a, **kw: scx.pl.confusion(a, "type", "mine", **kw),
     "flow_many": lambda a, **kw: scx.pl.flow(a, "type", "mine", min_cells=2, **kw),
 }

@@ -346,6 +346,15 @@ TARGETS: list[Target] = [
         key=KEY,
     ),
     target(
+        "composition",
+        {
+            "key": keys(lambda done: "second" in axes(done)[0].get_ylabel())[:3],
+            "batch_key": labels(lambda done: len(axes(done)[0].patches) == 4 * 3),
+        },
+        key=KEY,
+        batch_key="batch",
+    ),
+    target(
         "confusion",
         {
             "labels_key": labels(lambda done: axes(done)[0].get_ylabel() == "run1 (cells)"),

@@ -295,6 +295,11 @@ def read_labels(adata: AnnData, labels_key: str) -> pd.Series:
     return _read_categories(adata, "labels_key", labels_key)
 
 
+def read_batches(adata: AnnData, batch_key: str) -> pd.Series:
+    """Return a column of batches as categories that are in use; raise unless it is there."""
+    return _read_categories(adata, "batch_key", batch_key)
+
+
 def _read_categories(adata: AnnData, parameter: str, name: str) -> pd.Series:
     """Return a column, passed as `parameter`, as categories; raise unless some cell has a value."""
     column = _anndata.check_column(adata, parameter, name)

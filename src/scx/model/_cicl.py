@@ -110,12 +110,13 @@ class CICLModule(PairModule):
         x = self.normalized(batch)
         cells, others = x.chunk(2) if self.config.n_neighbors else (x, x)
         first, second = (self.projection(self.encoder(self._view(pair))) for pair in (cells, others))
-        instance = nt_xent(first, second, self.config.temperature)
+        batches = self._batches_of_views(batch)
+        instance = nt_xent(first, second, self.config.temperature, batches)
         if not self.config.cluster_weight:
             return {"loss": instance}
         # The view of a neighbour has the pseudo-label of the neighbour.
         labels = self._assign(x) if self.config.n_neighbors else self._assign(x).repeat(2)
-        cluster = cluster_aware(first, second, labels, self.config.temperature)
+        cluster = cluster_aware(first, second, labels, self.config.temperature, batches)
         return {
             "loss": instance + self.config.cluster_weight * cluster,
             "instance_loss": instance,

@@ -61,7 +61,7 @@ class ContrastiveModule(PairModule):
         x = self.normalized(batch)
         pairs = x if self.config.n_neighbors else torch.cat([x, x])
         first, second = self.encoder(F.dropout(pairs, self.config.mask_rate)).chunk(2)
-        return {"loss": nt_xent(first, second, self.config.temperature)}
+        return {"loss": nt_xent(first, second, self.config.temperature, self._batches_of_views(batch))}
 
 
 class Contrastive(PairModel):

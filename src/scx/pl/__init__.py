@@ -2,6 +2,7 @@
 
 from scx.pl._benchmark import benchmark
 from scx.pl._clustering_over_training import clustering_over_training
+from scx.pl._composition import composition
 from scx.pl._confidence import confidence
 from scx.pl._confusion import confusion
 from scx.pl._count_evidence import count_evidence
@@ -16,6 +17,7 @@ from scx.pl._reliability import reliability
 __all__ = [
     "benchmark",
     "clustering_over_training",
+    "composition",
     "confidence",
     "confusion",
     "count_evidence",

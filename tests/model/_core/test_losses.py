@@ -26,8 +26,21 @@ def instance_wise(z, z_prime, temperature):
     return sum(term(i, z, z_prime) + term(i, z_prime, z) for i in range(n)) / (2 * n)
 
 
-def cluster_aware(z, z_prime, labels, temperature):
-    """Equations 15 and 16."""
+def instance_wise_within_batches(z, z_prime, temperature, batches):
+    """The same, where the views that a view is told from are those of its batch."""
+    views, n = np.concatenate([z, z_prime]), len(z)
+
+    def term(i):
+        partner = (i + n) % (2 * n)
+        compared = {j for j in range(2 * n) if j != i and batches[j] == batches[i]} | {partner}
+        below = sum(np.exp(sim(views[i], views[j]) / temperature) for j in compared)
+        return -np.log(np.exp(sim(views[i], views[partner]) / temperature) / below)
+
+    return sum(map(term, range(2 * n))) / (2 * n)
+
+
+def cluster_aware(z, z_prime, labels, temperature, batches=None):
+    """Equations 15 and 16; with batches, the views below are those of the batch of the view."""
     views = np.concatenate([z, z_prime])
 
     def term(i):
@@ -35,7 +48,7 @@ def cluster_aware(z, z_prime, labels, temperature):
         for j in range(len(views)):
             if j != i and labels[j] == labels[i]:
                 above += np.exp(sim(views[i], views[j]) / temperature)
-            elif j != i:
+            elif j != i and (batches is None or batches[j] == batches[i]):
                 below += np.exp(sim(views[i], views[j]) / temperature)
         return -np.log(above / below) if above and below else 0.0
 
@@ -70,6 +83,25 @@ def test_cluster_aware_loss_is_the_formula(n, d, temperature, block, seed, n_clu
         patch.setattr(_losses, "BLOCK_SIZE", block)
         loss = _losses.cluster_aware(torch.tensor(first), torch.tensor(second), torch.tensor(labels), temperature)
     np.testing.assert_allclose(loss.item(), cluster_aware(first, second, labels, temperature), rtol=1e-9, atol=1e-9)
+
+
+@given(**views, n_batches=st.integers(1, 3), n_clusters=st.integers(2, 4))
+def test_losses_within_batches_are_the_formulas(n, d, temperature, block, seed, n_batches, n_clusters):
+    """Also for partners from another batch, views that are alone in theirs, and batches of one cluster."""
+    rng = np.random.default_rng(seed)
+    first, second = rng.normal(size=(2, n, d))
+    batches, labels = rng.integers(n_batches, size=2 * n), rng.integers(n_clusters, size=2 * n)
+    arguments = (torch.tensor(first), torch.tensor(second))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_losses, "BLOCK_SIZE", block)
+        instance = _losses.nt_xent(*arguments, temperature, torch.tensor(batches))
+        cluster = _losses.cluster_aware(*arguments, torch.tensor(labels), temperature, torch.tensor(batches))
+    expected = instance_wise_within_batches(first, second, temperature, batches)
+    np.testing.assert_allclose(instance.item(), expected, rtol=1e-9, atol=1e-9)
+    expected = cluster_aware(first, second, labels, temperature, batches)
+    np.testing.assert_allclose(cluster.item(), expected, rtol=1e-9, atol=1e-9)
+    if n_batches == 1:
+        np.testing.assert_allclose(instance.item(), instance_wise(first, second, temperature), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("block", [20, 2**24])

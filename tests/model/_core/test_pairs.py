@@ -1,6 +1,13 @@
+"""Pairs of cells, and what comes of them where there are batches."""
+
 import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import adjusted_rand_score, f1_score
+from sklearn.neighbors import NearestNeighbors
 from torch.utils.data import BatchSampler, SequentialSampler
 
+import scx
 from scx._rng import global_seed
 from scx.model._core.pairs import PairBatches
 
@@ -19,3 +26,82 @@ def test_batches_hold_cells_and_then_a_neighbor_of_each():
             assert np.isin(step, [1, 2]).all()
             seen |= set(step)
     assert seen == {1, 2}  # both neighbours are drawn
+
+
+PAIRED = pytest.mark.parametrize("method", [scx.tl.contrastive, scx.tl.cicl], ids=lambda method: method.__name__)
+
+
+def simulated(n_batches, batch_scale, **kwargs):
+    return scx.datasets.simulate(
+        1200, 500, n_groups=4, n_batches=n_batches, batch_scale=batch_scale, library_loc=8.0, de_scale=0.6, **kwargs
+    )
+
+
+def mixing(embedding, batches):
+    """Share of the 15 nearest neighbours that are from another batch, relative to chance."""
+    near = NearestNeighbors(n_neighbors=15).fit(embedding).kneighbors(return_distance=False)
+    chance = np.mean([np.mean(batches != batch) for batch in batches])
+    return (batches[near] != batches[:, None]).mean() / chance
+
+
+@PAIRED
+@pytest.mark.slow
+def test_batches_of_one_law_mix_as_chance_does_and_cost_nothing(method):
+    adata = simulated(1, 0.1)
+    adata.obs["batch"] = np.random.default_rng(0).permutation(np.repeat(["a", "b"], [800, 400]))
+    without = method(adata, 4, key_added="found", copy=True).obs["found"]
+    method(adata, 4, batch_key="batch", key_added="found")
+    assert abs(mixing(adata.obsm["X_found"], adata.obs["batch"].to_numpy()) - 1) < 0.05
+    ari, before = (adjusted_rand_score(adata.obs["group"], found) for found in (adata.obs["found"], without))
+    assert before > 0.9
+    assert ari > before - 0.01
+
+
+@PAIRED
+@pytest.mark.slow
+def test_a_type_of_one_batch_stays_apart_and_others_are_joined(method):
+    adata = simulated(2, 0.8)
+    group, batch = adata.obs["group"].astype(str), adata.obs["batch"].astype(str)
+    only_here = group == group.iloc[0]
+    adata = adata[~(only_here & (batch == batch.iloc[0]))].copy()
+    group, batch, only_here = (
+        np.asarray(values)[~(only_here & (batch == batch.iloc[0]))] for values in (group, batch, only_here)
+    )
+    without = method(adata, 4, key_added="found", copy=True).obs["found"]
+    assert adjusted_rand_score(group, without) < 0.8
+    method(adata, 4, batch_key="batch", key_added="found")
+    assert adjusted_rand_score(group, adata.obs["found"]) > 0.9
+    share = pd.crosstab(adata.obs["found"], only_here, normalize="index")[True]
+    assert f1_score(only_here, adata.obs["found"] == share.idxmax()) > 0.9
+    shared = adata.obsm["X_found"][~only_here]
+    assert mixing(shared, batch[~only_here]) > 0.8
+
+
+@PAIRED
+def test_new_cells_need_no_batch(method, pbmc, tmp_path):
+    """They are embedded alike in a known batch, in an unknown one, and without any."""
+    reference, query = pbmc[:200].copy(), pbmc[200:].copy()
+    method(reference, 4, batch_key="batch", max_epochs=1, n_top_genes=100, model_dir=tmp_path / "model")
+    model = scx.model.load(tmp_path / "model")
+    assert model.preparation_.batches.tolist() == ["0", "1", "2"]
+    embedding = model.get_latent_representation(query)
+    for batches in (None, "new", np.nan):
+        query.obs["batch"] = batches
+        np.testing.assert_array_equal(model.get_latent_representation(query), embedding)
+    del query.obs["batch"]
+    np.testing.assert_array_equal(model.get_latent_representation(query), embedding)
+    mapped = scx.tl.map_query(query, model, key_added="mapped", copy=True)
+    np.testing.assert_allclose(mapped.obsm["X_mapped"], embedding, atol=1e-5)
+
+
+@PAIRED
+def test_a_model_with_batches_goes_on_training_on_them_only(method, pbmc, tmp_path):
+    method(pbmc, 4, batch_key="batch", max_epochs=1, n_top_genes=100, model_dir=tmp_path / "model")
+    model_cls = type(scx.model.load(tmp_path / "model"))
+    pbmc.obs["batch"] = pbmc.obs["batch"].astype(str)
+    model = model_cls.load(tmp_path / "model", pbmc)
+    assert model.summary_stats.n_batch == 3
+    model.train(1, enable_progress_bar=False)
+    pbmc.obs["batch"] = "new"
+    with pytest.raises(ValueError, match=r"`adata.obs\['batch'\]` must name .* trained on: '0', '1', '2'. To embed"):
+        model_cls.load(tmp_path / "model", pbmc)

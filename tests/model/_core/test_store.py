@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import scx
-from conftest import CASES_WITH_FIELDS
+from conftest import EVERY_CASE, usable
 from scx.model._core import store
 
 FILES = (store.MANIFEST, store.MODEL, store.ARRAYS, store.WEIGHTS)
@@ -31,9 +31,9 @@ def new_cells():
     return scx.datasets.pbmc68k_reduced()[-N_CELLS:].copy()
 
 
-@pytest.fixture(params=CASES_WITH_FIELDS, ids=str)
+@pytest.fixture(params=EVERY_CASE, ids=str)
 def method(request):
-    return request.param
+    return usable(request.param)
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"recipe": "paper"}, {"n_runs": 2}], ids=str)

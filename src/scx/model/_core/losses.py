@@ -24,13 +24,15 @@ The unit is the mean squared distance between two standard normal points.
 """
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+def nt_xent(first: Tensor, second: Tensor, temperature: float, batches: Tensor | None = None) -> Tensor:
     r"""Normalised temperature-scaled cross-entropy between two views of each cell.
 
     For the 2n views z and the partner p(i) of view i, with cosine similarity s and temperature T,
     :math:`\frac{1}{2n}\sum_i -\log\frac{\exp(s(z_i, z_{p(i)})/T)}
     {\sum_{j \ne i} \exp(s(z_i, z_j)/T)}`
     (contrastive-sc, additional file 1; SimCLR, eq. 1; CICL, eq. 12–14).
+    With batches, j runs over p(i) and the views of the batch of i: nothing is gained by telling
+    batches apart.
 
     Parameters
     ----------
@@ -39,6 +41,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         be normalised.
     temperature
         T, above 0.
+    batches
+        Batch of each view, first those of `first` and then those of `second`, shape (2n,); None for
+        no batches.
 
     Returns
     -------
@@ -48,18 +53,25 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     partner = torch.arange(2 * n, device=first.device).roll(n)
 
     def terms(logits: Tensor, rows: slice) -> Tensor:
+        if batches is not None:
+            is_left_out = batches[rows, None] != batches
+            is_left_out[torch.arange(len(logits)), partner[rows]] = False
+            logits = logits.masked_fill(is_left_out, float("-inf"))
         return F.cross_entropy(logits, partner[rows], reduction="sum")
 
     return _mean_over_views(first, second, temperature, terms)
 
 
-def cluster_aware(first: Tensor, second: Tensor, labels: Tensor, temperature: float) -> Tensor:
+def cluster_aware(
+    first: Tensor, second: Tensor, labels: Tensor, temperature: float, batches: Tensor | None = None
+) -> Tensor:
     r"""Cluster-aware contrastive loss between two views of each cell (CICL, eq. 15–16).
 
     For the 2n views z with labels l, cosine similarity s and temperature T,
     :math:`\frac{1}{2n}\sum_i -\log\frac{\sum_{j \ne i,\, l_j = l_i} \exp(s(z_i, z_j)/T)}
     {\sum_{l_j \ne l_i} \exp(s(z_i, z_j)/T)}`.
     The denominator has no positives, so the ratio has no upper bound and the loss can be negative.
+    With batches, the j of the denominator are views of the batch of i.
 
     Parameters
     ----------
@@ -70,6 +82,8 @@ def cluster_aware(first: Tensor, second: Tensor, labels: Tensor, temperature: fl
         Cluster of each view, first those of `first` and then those of `second`, shape (2n,).
     temperature
         T, above 0.
+    batches
+        As in :func:`nt_xent`.
 
     Returns
     -------
@@ -79,11 +93,12 @@ def cluster_aware(first: Tensor, second: Tensor, labels: Tensor, temperature: fl
 
     def terms(logits: Tensor, rows: slice) -> Tensor:
         same = labels[rows, None] == labels
+        left_out = same if batches is None else same | (batches[rows, None] != batches)
         # the view itself is of its own cluster
-        compared = (same.sum(dim=1) > 1) & ~same.all(dim=1)
-        same, logits = same[compared], logits[compared]
+        compared = (same.sum(dim=1) > 1) & ~left_out.all(dim=1)
+        same, left_out, logits = same[compared], left_out[compared], logits[compared]
         positive = logits.masked_fill(~same, float("-inf")).logsumexp(dim=1)
-        negative = logits.masked_fill(same, float("-inf")).logsumexp(dim=1)
+        negative = logits.masked_fill(left_out, float("-inf")).logsumexp(dim=1)
         return (negative - positive).sum()
 
     return _mean_over_views(first, second, temperature, terms)

@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import BatchSampler, Sampler
 
 from scx._config import Range, Rate, Temperature
@@ -16,6 +17,7 @@ from .model import DeepClusteringModel
 from .module import DeepClusteringModule
 from .neighbors import nearest_neighbors
 from .recipe import ModuleConfig
+from .source import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,12 @@ class PairModule(DeepClusteringModule):
     """Module that learns from two views of each cell."""
 
     config: PairConfig
+
+    def _batches_of_views(self, batch: Batch) -> Tensor | None:
+        """Return the batch of each view, shape (2n,); None without batches."""
+        if batch.batch is None or self.config.n_neighbors:
+            return batch.batch
+        return batch.batch.repeat(2)
 
 
 class PairBatches(Sampler[NDArray[np.int64]]):
@@ -66,6 +74,7 @@ class PairBatches(Sampler[NDArray[np.int64]]):
 class PairModel(DeepClusteringModel):
     """Model that trains on cells with one neighbour each, unless `n_neighbors` is 0."""
 
+    knows_batches = True
     module: PairModule
 
     def _training_batches(self, batches: BatchSampler) -> Rows:
@@ -73,5 +82,5 @@ class PairModel(DeepClusteringModel):
         if not n_neighbors:
             return batches
         seed = int(torch.randint(2**31 - 1, ()))  # from the generator of the training
-        neighbors = nearest_neighbors(self.source(), self.size_factors(), n_neighbors, seed)
+        neighbors = nearest_neighbors(self.source(), self.size_factors(), n_neighbors, seed, self.preparation_.batches)
         return PairBatches(batches, neighbors)
