@@ -42,7 +42,7 @@ def test_approximate_search_finds_nearly_the_same(pbmc, monkeypatch):
 
 
 def balanced(points, batches, k):
-    """Neighbours in the own batch, and in each other batch those that are mutual, else those of the own batch."""
+    """Neighbours in the own batch, and in each other batch those that are mutual, or if none is, those of the own."""
     points = points.astype(np.float64)
     for batch in np.unique(batches):
         points[batches == batch] -= points[batches == batch].mean(axis=0)
@@ -57,10 +57,8 @@ def balanced(points, batches, k):
         for batch in np.unique(batches):
             fallback = (near(cell, own) or [cell]) * k
             candidates = (near(cell, batch) or [cell]) * k
-            row += [
-                j if batch == own or cell in near(j, own) else instead
-                for j, instead in zip(candidates[:k], fallback[:k], strict=True)
-            ]
+            mutual = [j for j in candidates[:k] if batch == own or cell in near(j, own)]
+            row += ((mutual or fallback) * k)[:k]
         rows.append(row)
     return rows
 

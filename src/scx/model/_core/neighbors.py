@@ -105,8 +105,8 @@ def in_every_batch(
     Returns
     -------
     Row numbers, shape (n_cells, k × number of batches): k for each batch, so that a cell drawn from
-    them is as likely from one batch as from another. Neighbours that are not mutual are replaced by
-    those in the own batch; if a batch has fewer than k, they are repeated. A cell that is alone in
+    them is as likely from one batch as from another. If there are fewer than k in a batch, they are
+    repeated; if there are none, those in the own batch take their place. A cell that is alone in
     its batch is its own neighbour there.
     """
     n_cells, n_batches = len(batches), int(batches.max()) + 1
@@ -126,5 +126,9 @@ def in_every_batch(
     for batch in range(n_batches):
         there = found[:, batch]
         is_mutual = np.stack([(found[there[:, slot], batches] == cells[:, None]).any(axis=1) for slot in slots], axis=1)
-        found[:, batch] = np.where(is_mutual | (batches == batch)[:, None], there, own)
+        is_mutual |= (batches == batch)[:, None]
+        n_mutual = is_mutual.sum(axis=1, keepdims=True)
+        order = np.argsort(~is_mutual, axis=1, kind="stable")  # those that are mutual, nearest first
+        repeated = np.take_along_axis(order, slots % np.maximum(n_mutual, 1), axis=1)
+        found[:, batch] = np.where(n_mutual > 0, np.take_along_axis(there, repeated, axis=1), own)
     return found.reshape(n_cells, -1)
