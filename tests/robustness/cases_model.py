@@ -110,6 +110,16 @@ SETUP: dict[str, list[Case]] = {
     ],
 }  # fmt: skip
 
+BATCHES: dict[str, list[Case]] = {
+    "batch_key": [
+        accepts("batch", lambda done: list(done.arguments["adata"].obs["_scx_batch"].cat.categories) == ["0", "1"]),
+        accepts(None, lambda done: "_scx_batch" not in done.arguments["adata"].obs),
+        refuses("no", "some_labels"),
+        refuses("n_counts", "10 cells per batch"),
+    ],
+}
+"""Of models that know batches."""
+
 # __init__
 
 INIT: dict[str, list[Case]] = {
@@ -282,8 +292,9 @@ def _targets(cls: type) -> list[Target]:
 
     plan = options(type(cls.recipes["default"].training), {})
     train_rows = {**TRAIN, "plan_kwargs": [*TRAIN["plan_kwargs"], *plan]}
+    set_up = SETUP | (BATCHES if cls.knows_batches else {})
     found = [
-        Target(f"{name}.setup_anndata", cls.setup_anndata, lambda: {"adata": small()}, SETUP),
+        Target(f"{name}.setup_anndata", cls.setup_anndata, lambda: {"adata": small()}, set_up),
         Target(f"{name}.__init__", cls, lambda: {"adata": registered(cls, **setup(cls))}, init_rows(cls)),
         Target(f"{name}.train", cls.train, training, train_rows, long),
     ]

@@ -96,6 +96,12 @@ def renamed() -> ad.AnnData:
     return adata
 
 
+def with_column(name: str, value: Any) -> ad.AnnData:
+    adata = small()
+    adata.obs[name] = value
+    return adata
+
+
 def model_is_saved(done: Outcome) -> bool:
     folder = Path(done.arguments["model_dir"]).expanduser()
     return (folder / "manifest.json").exists() and [
@@ -237,6 +243,18 @@ SEMIAAE: dict[str, list[Case]] = {
         refuses("unknown", "Unknown", labels_key="some_labels"),
     ],
 }  # fmt: skip
+
+BATCHES: dict[str, list[Case]] = {
+    "batch_key": [
+        accepts(None, same),
+        accepts("batch", other),
+        refuses("no", "some_labels"),
+        refuses("n_counts", "10 cells per batch"),
+        refuses("constant", "one batch", adata=Made(lambda: with_column("constant", 1))),
+        refuses("empty", "names no batch for 30 of 30", adata=Made(lambda: with_column("empty", np.nan))),
+    ],
+}
+"""Of methods that know batches."""
 
 CICL: dict[str, list[Case]] = {
     "n_latent": [  # layer normalisation of one dimension is 0 for every cell
@@ -469,7 +487,8 @@ def _method(name: str) -> Target:
             **fields,
         }
 
-    rows = {**METHOD, **OWN.get(name, {})}
+    batches = BATCHES if METHODS[name].model_cls.knows_batches else {}
+    rows = {**METHOD, **batches, **OWN.get(name, {})}
     untried = {"max_epochs": LONG, "n_runs": LONG}
     return Target(f"tl.{name}", getattr(scx.tl, name), arguments, rows, untried)
 
