@@ -40,7 +40,7 @@ def nearest_neighbors(
     Returns
     -------
     Row numbers, shape (n_cells, k), without the cell itself. With batches they are those of
-    :func:`in_every_batch`, shape (n_cells, k × number of batches).
+    :func:`in_every_batch`.
     """
     import scanpy as sc
 
@@ -84,12 +84,13 @@ def nearest(
 def in_every_batch(
     points: NDArray[np.floating], batches: NDArray[np.int64], n_neighbors: int, seed: int
 ) -> NDArray[np.int64]:
-    """Find neighbours of each cell in its batch, and mutual nearest neighbours in every other one.
+    """Find the nearest neighbours of each cell in its batch and in others that have its type.
 
     Points are centred per batch. A cell and one of another batch are mutual nearest neighbours if
     each is among the k nearest of the other in the batch of the other :cite:p:`Haghverdi2018`.
-    A cell of a type that another batch lacks is near some cell there, but that cell has nearer
-    ones: such pairs are not mutual.
+    Another batch has the type of a cell if at least half of the k nearest neighbours of the cell in
+    its own batch have a mutual one there. A cell of a type that the batch lacks is near some cell
+    there, too, but that cell has nearer ones.
 
     Parameters
     ----------
@@ -98,37 +99,37 @@ def in_every_batch(
     batches
         Number of the batch of each cell, shape (n_cells,).
     n_neighbors
-        Number k of neighbours in a batch.
+        Number k of neighbours.
     seed
         Seed of the approximate search in large data.
 
     Returns
     -------
-    Row numbers, shape (n_cells, k × number of batches): k for each batch, so that a cell drawn from
-    them is as likely from one batch as from another. If there are fewer than k in a batch, they are
-    repeated; if there are none, those in the own batch take their place. A cell that is alone in
+    Row numbers, shape (n_cells, about k). As many are from a batch as correspond to its share of
+    all cells, and at least one: what the k nearest were if there was no effect of the batch. Those
+    of the own batch take the place of those in a batch that lacks the type. A cell that is alone in
     its batch is its own neighbour there.
     """
-    n_cells, n_batches = len(batches), int(batches.max()) + 1
+    n_cells, sizes = len(batches), np.bincount(batches)
     points = points.copy()
     cells, slots = np.arange(n_cells), np.arange(n_neighbors)
-    found = np.empty((n_cells, n_batches, n_neighbors), dtype=np.int64)
-    members = [np.flatnonzero(batches == batch) for batch in range(n_batches)]
+    found = np.empty((n_cells, len(sizes), n_neighbors), dtype=np.int32)
+    members = [np.flatnonzero(batches == batch) for batch in range(len(sizes))]
     for rows in members:
         points[rows] -= points[rows].mean(axis=0)
     for batch, rows in enumerate(members):
         others = np.flatnonzero(batches != batch)
-        own = nearest(points[rows], None, n_neighbors, seed) if len(rows) > 1 else np.zeros((1, 1), dtype=np.int64)
+        within = nearest(points[rows], None, n_neighbors, seed) if len(rows) > 1 else np.zeros((1, 1), dtype=np.int64)
         across = nearest(points[rows], points[others], n_neighbors, seed)
-        found[rows, batch] = rows[own][:, slots % own.shape[1]]
+        found[rows, batch] = rows[within][:, slots % within.shape[1]]
         found[others, batch] = rows[across][:, slots % across.shape[1]]
     own = found[cells, batches]
-    for batch in range(n_batches):
+    chosen = []
+    for batch, n_chosen in enumerate(np.ceil(n_neighbors * sizes / n_cells).astype(int)):
         there = found[:, batch]
-        is_mutual = np.stack([(found[there[:, slot], batches] == cells[:, None]).any(axis=1) for slot in slots], axis=1)
-        is_mutual |= (batches == batch)[:, None]
-        n_mutual = is_mutual.sum(axis=1, keepdims=True)
-        order = np.argsort(~is_mutual, axis=1, kind="stable")  # those that are mutual, nearest first
-        repeated = np.take_along_axis(order, slots % np.maximum(n_mutual, 1), axis=1)
-        found[:, batch] = np.where(n_mutual > 0, np.take_along_axis(there, repeated, axis=1), own)
-    return found.reshape(n_cells, -1)
+        has_mutual = np.zeros(n_cells, dtype=bool)
+        for slot in slots:
+            has_mutual |= (found[there[:, slot], batches] == cells[:, None]).any(axis=1)
+        has_type = (has_mutual[own].mean(axis=1) >= 0.5) | (batches == batch)
+        chosen.append(np.where(has_type[:, None], there, own)[:, :n_chosen])
+    return np.concatenate(chosen, axis=1).astype(np.int64)
