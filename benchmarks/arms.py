@@ -306,15 +306,3 @@ def scanvi(adata: ad.AnnData, k: int | None, seed: int) -> Found:
 def most_probable(types: np.ndarray, proba: np.ndarray) -> Found:
     prediction = types[proba.argmax(axis=1)].astype(str)
     return Found(prediction, proba.max(axis=1), prediction)
-
-
-def warm_up(arm: Arm) -> None:
-    """Load the libraries of an arm and compile their code on a few cells, so that no run is charged for it."""
-    import scx
-
-    cells = scx.datasets.pbmc68k_reduced()
-    cells.obs["given"] = cells.obs["bulk_labels"]
-    if arm.package != "scanpy":
-        arm = parse("contrastive:default:max_epochs=1,cluster='leiden'")
-        del cells.obs["given"]
-    arm.fit(cells, 8, 0)

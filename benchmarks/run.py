@@ -10,6 +10,9 @@ they finish. A row is not made again if the file has it from the same version of
 its arm belongs to; --any-version accepts every version, --redo NAME accepts none for these arms.
 Several programs may write to one file at once. ``tables.py`` uses the last row of each run.
 
+Processes are forked from one that has loaded the libraries and compiled their code, which would
+take most of the time of a quick run.
+
 Columns of a row: `k_given`, whether the arm was told the number of types; `labels`, how many
 types of cells it was told, see `data.give_labels`; scores as in `scx.metrics.clustering_report`.
 With labels, scores are of the predicted types of cells without a label, and `acc` and `macro_f1`
@@ -24,24 +27,25 @@ import ast
 import csv
 import fcntl
 import hashlib
-import json
+import multiprocessing
 import os
 import resource
-import subprocess
 import sys
 import tempfile
+import traceback
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from arms import CHOSEN, GIVEN, LABELS, Found, parse, warm_up
+from arms import CHOSEN, GIVEN, LABELS, Found, parse
 from data import FOLDER, UNLABELED, datasets, give_labels, read
 
 OUT = Path(__file__).parent / "results.csv"
@@ -49,6 +53,9 @@ KEY = ["dataset", "arm", "k_given", "labels", "seed"]
 SCORES = ["ari", "nmi", "nmi_max", "acc", "macro_f1", "wrong_low", "wrong_other", "ece"]
 VERSIONS = ["scx", "scvi_tools", "scanpy", "torch"]
 COLUMNS = [*KEY, "n_types", "n_clusters", *SCORES, "seconds", "memory_mb", *VERSIONS]
+
+FORKED = multiprocessing.get_context("forkserver")
+"""Where processes come from: a server, whose threads and memory are not those of this program."""
 
 type Task = dict[str, Any]
 """What a row is about: its `KEY`."""
@@ -154,7 +161,6 @@ def measure(task: Task) -> Task:
     n_types = len(np.unique(truth))
     if task["labels"]:
         adata.obs["given"] = give_labels(truth, task["labels"], task["seed"])
-    warm_up(arm)
     held, start = psutil.Process().memory_info().rss, cpu_seconds()
     found = arm.fit(adata, n_types if task["k_given"] else None, task["seed"])
     seconds = cpu_seconds() - start
@@ -242,19 +248,35 @@ def run(task: Task, path: Path, current: dict[str, str] | None, redo: bool = Fal
             return None
         if not redo and not missing([task], path, current):
             return None
-        one_thread = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-        done = subprocess.run(
-            [sys.executable, __file__, "--task", json.dumps(task)],
-            capture_output=True,
-            text=True,
-            env=os.environ | one_thread,
-        )
-        if done.returncode:
-            return f"{' '.join(identity(task))}: exit status {done.returncode}\n{done.stderr[-2000:]}"
-        row = json.loads(done.stdout.splitlines()[-1])
+        row = in_process(task)
+        if isinstance(row, str):
+            return f"{' '.join(identity(task))}: {row}"
         append(row, path)
     print(*identity(row), f"ari={row['ari']} n_clusters={row['n_clusters']} seconds={row['seconds']}", flush=True)
     return None
+
+
+def in_process(task: Task) -> Task | str:
+    """Make a row in a process of its own; return why there is none."""
+    receiver, sender = FORKED.Pipe(duplex=False)
+    process = FORKED.Process(target=send_row, args=(task, sender))
+    process.start()
+    sender.close()  # so that the end of the process is the end of the pipe
+    try:
+        row: Task | str = receiver.recv()
+    except EOFError:
+        row = "it sent nothing"
+    process.join()
+    return row if not process.exitcode else f"exit status {process.exitcode}\n{row}"
+
+
+def send_row(task: Task, sender: Connection) -> None:
+    """Send a row, or what went wrong."""
+    try:
+        sender.send(measure(task))
+    except Exception:
+        sender.send(traceback.format_exc()[-2000:])
+        raise SystemExit(1) from None
 
 
 def main() -> int:
@@ -273,13 +295,9 @@ def main() -> int:
     parser.add_argument("--redo", nargs="+", default=[], metavar="ARM", help="make the rows of these arms again")
     parser.add_argument("--any-version", action="store_true", help="keep rows of other versions")
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--task", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.k is None:
         args.k = [] if args.labels else [GIVEN]
-    if args.task:
-        print(json.dumps(measure(args.task)))
-        return 0
     if not args.datasets:
         parser.exit(1, f"No datasets in {FOLDER}: set SCX_DATA to the folder of the labelled h5ad files.\n")
     current = None if args.any_version else versions()
@@ -289,6 +307,10 @@ def main() -> int:
         (task for task in wanted if task["arm"] not in redo), args.out, current
     )
     print(f"{len(todo)} rows to make", flush=True)
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    one_thread = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}  # may be forked
+    os.environ |= one_thread | {"MPLBACKEND": "Agg", "PYTHONPATH": path}
+    FORKED.set_forkserver_preload(["warm"])
     with ThreadPoolExecutor(args.jobs) as pool:
         errors = [e for e in pool.map(lambda t: run(t, args.out, current, t["arm"] in redo), todo) if e]
     print(*errors, sep="\n", file=sys.stderr)
