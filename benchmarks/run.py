@@ -274,7 +274,7 @@ def send_row(task: Task, sender: Connection) -> None:
     """Send a row, or what went wrong."""
     try:
         sender.send(measure(task))
-    except Exception:
+    except Exception:  # noqa: BLE001  # the program reports it and goes on
         sender.send(traceback.format_exc()[-2000:])
         raise SystemExit(1) from None
 
@@ -308,7 +308,11 @@ def main() -> int:
     )
     print(f"{len(todo)} rows to make", flush=True)
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    one_thread = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}  # may be forked
+    one_thread = {
+        "OMP_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+        "NUMBA_THREADING_LAYER": "workqueue",
+    }  # may be forked
     os.environ |= one_thread | {"MPLBACKEND": "Agg", "PYTHONPATH": path}
     FORKED.set_forkserver_preload(["warm"])
     with ThreadPoolExecutor(args.jobs) as pool:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scx._clustering.arrays import Points, chunks
+from scx._clustering.loadings import fit_loadings
 
 N_NEIGHBORS = 15
 """Nearest cells of training that a cell is compared with."""
@@ -140,7 +141,7 @@ def fit_outliers(
     expressed = np.empty(len(rows))
     for number in np.unique(fold):
         held_back = fold == number
-        center, components = _principal_components(values[~held_back], seed)
+        center, components = fit_loadings(values[~held_back], N_COMPONENTS, seed)
         known, new = ((part - center) @ components for part in (values[~held_back], values[held_back]))
         expressed[held_back] = Neighborhood.fit(known).remoteness(new)
     embedded = Neighborhood.fit(cells)
@@ -148,7 +149,7 @@ def fit_outliers(
     location, scale = remoteness.mean(axis=0), remoteness.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     scores = ((remoteness - location) / scale).mean(axis=1)
-    center, components = _principal_components(values, seed)
+    center, components = fit_loadings(values, N_COMPONENTS, seed)
     return Outliers(
         center,
         components,
@@ -158,15 +159,6 @@ def fit_outliers(
         scale,
         np.sort(scores),
     )
-
-
-def _principal_components(values: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean of cells, and their principal components, shape (n_genes, n_components)."""
-    from sklearn.decomposition import PCA
-
-    with np.errstate(invalid="ignore"):  # shares of a variance of 0, if all cells are equal
-        pca = PCA(min(N_COMPONENTS, *values.shape), random_state=seed).fit(values)
-    return pca.mean_.astype(np.float32), np.ascontiguousarray(pca.components_.T, dtype=np.float32)
 
 
 def _nearest(cells: Points, points: Points | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

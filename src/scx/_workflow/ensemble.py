@@ -1,7 +1,7 @@
 """Walk of an ensemble: embed the cells in several ways, cluster each, keep the best clustering."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from scx._clustering.outliers import fit_outliers
 from scx._clustering.reference import Reference
 from scx._clustering.separation_and_fit import find_n_clusters_with_counts
 from scx._clustering.types import Partition
-from scx._methods import METHODS
+from scx._methods import METHODS, Method
 from scx._parallel import in_parallel
 from scx._rng import spawn_seeds
 from scx._workflow.inputs import Request, check_fit, check_target, checked_counts
@@ -118,10 +118,20 @@ def ensemble_and_annotate(
     _checks.check_rng(rng)
     _checks.check_n_jobs(n_jobs)
     mask = resolve_mask_var(adata, mask_var, None, use_flagged=True)
-    options = fit_options(
-        layer=layer, mask_var=mask_var, key_added=key_added, accelerator=accelerator, devices=devices, copy=copy
-    )
-    requests = {name: check_fit(METHODS[name], adata, n_clusters, options, {}) for name in members if name != PCA}
+    shared = {
+        "layer": layer,
+        "mask_var": mask_var,
+        "key_added": key_added,
+        "accelerator": accelerator,
+        "devices": devices,
+    }
+    requests = {
+        name: check_fit(
+            METHODS[name], adata, n_clusters, fit_options(**shared, copy=copy, **network_alone(METHODS[name])), {}
+        )
+        for name in members
+        if name != PCA
+    }
     folder = None if model_dir is None else _checks.check_model_dir(model_dir)
     counts = checked_counts(adata, layer)
     variable = variable_counts(counts, mask, N_GENES)
@@ -175,6 +185,12 @@ def check_members(members: Mapping[str, int]) -> dict[str, int]:
         msg = f"`members` must name at least one of {', '.join(map(repr, (PCA, *METHODS)))}, such as {{'pca': 5}}."
         raise ValueError(msg)
     return dict(members)
+
+
+def network_alone(method: Method) -> dict[str, Any]:
+    """Return the options that leave principal components out of the embedding: they are members."""
+    names = [field.name for field in fields(method.model_cls.recipes["default"].module)]
+    return {"model_kwargs": {"n_components": 0}} if "n_components" in names else {}
 
 
 def crew_of(

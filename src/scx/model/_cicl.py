@@ -6,6 +6,7 @@ Equation numbers are those of the article.
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -22,7 +23,6 @@ from scx._config import Noise, Positive, Range, Weight, Width
 
 from ._core.losses import cluster_aware, nt_xent, student_t
 from ._core.networks import TransformerLayer
-from ._core.normalize import LogNormalize
 from ._core.pairs import PairConfig, PairModel, PairModule
 from ._core.recipe import Recipe, TrainingConfig
 from ._core.source import Batch
@@ -81,10 +81,8 @@ class CICLModule(PairModule):
     centroids: Tensor
 
     def __init__(self, n_genes: int, config: CICLConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.normalize = LogNormalize(n_genes, config.max_value)
         width = config.n_latent or n_genes
+        super().__init__(n_genes, config, width)
         layers: list[nn.Module] = [
             TransformerLayer(width, config.n_heads, config.n_hidden, config.attention) for _ in range(config.n_layers)
         ]
@@ -224,6 +222,7 @@ class CICL(PairModel):
                 temperature=0.3,
                 alpha=1.0,
                 max_value=10.0,
+                n_components=20,
             ),
             training=TrainingConfig(max_epochs=30, min_steps=300, batch_size=200, lr=0.001, schedule="cosine"),
         ),
@@ -256,4 +255,4 @@ class CICL(PairModel):
         config = self.module.config
         if not config.cluster_weight or config.pseudo_labels != "epoch":
             return []
-        return [Recluster(self.embed_while_training, self.adata.n_obs)]
+        return [Recluster(partial(self.while_training, self.module.output), self.adata.n_obs)]

@@ -12,7 +12,6 @@ from scx._config import Width
 
 from ._core.losses import nt_xent
 from ._core.networks import mlp_encoder
-from ._core.normalize import LogNormalize
 from ._core.pairs import PairConfig, PairModel, PairModule
 from ._core.recipe import Recipe, TrainingConfig
 from ._core.source import Batch
@@ -25,7 +24,7 @@ class ContrastiveConfig(PairConfig):
     n_hidden: Sequence[Width]
     """Widths of the hidden layers."""
     n_latent: Width
-    """Width of the last layer, the embedding."""
+    """Width of the last layer."""
 
 
 class ContrastiveModule(PairModule):
@@ -44,12 +43,10 @@ class ContrastiveModule(PairModule):
     config: ContrastiveConfig
 
     def __init__(self, n_genes: int, config: ContrastiveConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.normalize = LogNormalize(n_genes, config.max_value)
+        super().__init__(n_genes, config, config.n_latent)
         self.encoder = mlp_encoder(n_genes, config.n_hidden, config.n_latent)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def represent(self, x: Tensor) -> Tensor:
         """Return the L2-normalised output of the last layer, nothing masked."""
         return F.normalize(self.encoder(x), dim=1)
 
@@ -99,6 +96,7 @@ class Contrastive(PairModel):
                 mask_rate=0.9,
                 temperature=0.5,
                 max_value=10.0,
+                n_components=20,
             ),
             training=TrainingConfig(
                 max_epochs=30,

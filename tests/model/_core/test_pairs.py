@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, f1_score
 from sklearn.neighbors import NearestNeighbors
 from torch.utils.data import BatchSampler, SequentialSampler
@@ -107,3 +108,51 @@ def test_a_model_with_batches_goes_on_training_on_them_only(method, pbmc, tmp_pa
     pbmc.obs["batch"] = "new"
     with pytest.raises(ValueError, match=r"`adata.obs\['batch'\]` must name .* trained on: '0', '1', '2'. To embed"):
         model_cls.load(tmp_path / "model", pbmc)
+
+
+@pytest.fixture(params=["contrastive", "cicl"])
+def trained(request, pbmc):
+    """A function that trains a method with its default recipe for few epochs."""
+    model_cls = scx._methods.METHODS[request.param].model_cls
+
+    def train(**kwargs):
+        model_cls.setup_anndata(pbmc)
+        with global_seed(3):
+            model = model_cls(pbmc, **kwargs)
+            model.train(2, snapshot_epochs=[1, 2], enable_progress_bar=False)
+        return model
+
+    return train
+
+
+def test_components_stand_beside_the_output_of_the_network(trained, pbmc):
+    with_them, without = trained(), trained(n_components=0)
+    embedding, output = with_them.get_latent_representation(), without.get_latent_representation()
+    n_outputs = output.shape[1]
+    assert embedding.shape[1] == n_outputs + 20
+    # the network is the one that is trained without them, in double precision side by side
+    centred = output.astype(np.float64) - output.mean(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(embedding[:, :n_outputs], centred / np.sqrt((centred**2).sum() / len(output)), atol=1e-4)
+    x = np.concatenate(list(with_them.expression())).astype(np.float64)
+    components = PCA(20, svd_solver="full").fit_transform(x)
+    found = embedding[:, n_outputs:] - embedding[:, n_outputs:].mean(axis=0)
+    assert (found**2).sum() / len(found) == pytest.approx(1, rel=1e-3)
+    expected = components / np.sqrt((components**2).sum() / len(components))
+    # up to their signs; the solver is approximate in the last ones
+    signs = np.sign((found * expected).sum(axis=0))
+    np.testing.assert_allclose((found * signs)[:, :3], expected[:, :3], atol=0.02)
+    np.testing.assert_array_equal(with_them.snapshots[2], embedding)
+
+
+def test_components_do_not_hide_a_network_that_has_collapsed(pbmc, monkeypatch):
+    model_cls = scx.model.Contrastive
+    monkeypatch.setattr(model_cls._module_cls, "represent", lambda self, x: self.encoder(x).detach() * 0 + 1)
+    with pytest.raises(RuntimeError, match=r"NaN|the same embedding"):
+        scx.tl.contrastive(pbmc, 3, max_epochs=1)
+    assert "X_contrastive" not in pbmc.obsm
+
+
+def test_with_batches_there_are_no_components(pbmc):
+    pbmc.obs["sample"] = np.arange(pbmc.n_obs) % 2
+    scx.model.Contrastive.setup_anndata(pbmc, batch_key="sample")
+    assert scx.model.Contrastive(pbmc).module.config.n_components == 0

@@ -203,21 +203,28 @@ class EmbeddingModel(ModelSetup):
         order = torch.from_numpy(np.argsort(np.concatenate(parts)))
         return embedded[order.to(embedded.device)]
 
-    @torch.no_grad()
     def embed_while_training(self, rows: NDArray[np.int64] | None = None) -> Tensor:
-        """Return the current embedding of cells of training, shape (n_cells, n_latent).
+        """Return the current embedding of cells of training, see :meth:`while_training`."""
+        return self.while_training(self.module.embed, rows)
+
+    @torch.no_grad()
+    def while_training(self, function: Callable[[Batch], Tensor], rows: NDArray[np.int64] | None = None) -> Tensor:
+        """Return what a function of the module gives now for cells of training, shape (n_cells, n).
 
         Parameters
         ----------
+        function
+            Is given batches of cells.
         rows
             Row numbers, increasing; None for all cells.
         """
+        is_training = self.module.training
         self.module.eval()
         try:
             rows = np.arange(self.adata.n_obs) if rows is None else rows
-            return self._in_batches(self.module.embed, self.source(), rows)
+            return self._in_batches(function, self.source(), rows)
         finally:
-            self.module.train()
+            self.module.train(is_training)
 
     @contextmanager
     def _statistics_restored(self) -> Iterator[None]:

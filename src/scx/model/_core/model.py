@@ -213,6 +213,10 @@ class DeepClusteringModel(EmbeddingModel):
 
     def _finish_training(self) -> None:
         """Do what is left to do after the last step."""
+        self._settle()
+
+    def _settle(self) -> None:
+        """Measure what embeddings need on cells as they are embedded."""
         if self._training.settle_batch_norm:
             self._settle_batch_norm()
 
@@ -221,7 +225,9 @@ class DeepClusteringModel(EmbeddingModel):
         if "loss" not in self.history:
             msg = "Training ended before its first epoch did. Allow it more time or steps: `max_time`, `max_steps`."
             raise RuntimeError(msg)
-        embedding = self.get_latent_representation()
+        self._check_separates(self.get_latent_representation())
+
+    def _check_separates(self, embedding: NDArray[np.float32]) -> None:
         n_bad = int((~np.isfinite(embedding).all(axis=1)).sum())
         if n_bad or is_constant(embedding):
             what = (
@@ -236,8 +242,7 @@ class DeepClusteringModel(EmbeddingModel):
         """
         # Settling reads cells with a loader, which draws a seed even if it does not shuffle.
         with torch.random.fork_rng(devices=[]), self._statistics_restored():
-            if self._training.settle_batch_norm:
-                self._settle_batch_norm()
+            self._settle()
             return self.embed_while_training().cpu().numpy()
 
     @property

@@ -13,7 +13,7 @@ file                   content
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from hashlib import sha256
 from importlib.metadata import version
 from io import BytesIO
@@ -130,7 +130,7 @@ def load(path: str | Path) -> "DeepClusteringModel | Ensemble":
     >>> scx.tl.contrastive(adata, n_clusters=10, model_dir=folder)
     >>> model = scx.model.load(folder)
     >>> model.get_latent_representation(adata[:3].copy()).shape
-    (3, 60)
+    (3, 80)
     """
     folder = Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser fails without a home
     files = _checked_files(folder)
@@ -238,8 +238,15 @@ def _member(member: Any, name: str, weights: Mapping[str, Tensor]) -> "Component
 def _made_model(saved: SavedModel, weights: Mapping[str, Tensor]) -> "DeepClusteringModel":
     registry = dict(saved.registry)
     registry["field_registries"]["X"]["state_registry"]["column_names"] = saved.preparation.genes
+    model_cls = _model_cls(saved.model)
+    # A field with a default was added later; models that were saved before have this value.
+    defaults = {
+        field.name: field.default
+        for field in fields(model_cls.recipes["default"].module)
+        if field.default is not MISSING
+    }
     with global_seed(0):  # its first weights are drawn; they are replaced
-        model = _model_cls(saved.model)(None, registry, recipe=saved.recipe, **saved.arguments)
+        model = model_cls(None, registry, recipe=saved.recipe, **{**defaults, **saved.arguments})
     model.preparation_ = saved.preparation
     model.reference_ = saved.reference
     model.is_trained_ = saved.is_trained
