@@ -1,12 +1,17 @@
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import torch
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import NearestNeighbors
 
 import scx
 from batches import batch_of
-from models import trained_infovae
+from models import FAST, trained_infovae
+from scx._rng import global_seed
 
 
 def information(model):
@@ -75,3 +80,74 @@ def test_gaussian_likelihood_takes_any_values():
     shifted = ad.AnnData(100 * manifold.X - 7)
     other = trained_infovae(shifted, 30, likelihood="gaussian", n_latent=2)
     np.testing.assert_allclose(other.get_latent_representation(), model.get_latent_representation(), atol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def two_batches():
+    """Four types in two batches that multiply the rates of genes by different factors, and a model of them."""
+    rng = np.random.default_rng(0)
+    types, batches = rng.integers(4, size=400), rng.integers(2, size=400)
+    rates = np.exp(rng.normal(size=(4, 150)))[types] * np.exp(0.4 * rng.normal(size=(2, 150)))[batches]
+    obs = pd.DataFrame({"type": types, "batch": batches}, index=[f"c{i}" for i in range(400)])
+    adata = ad.AnnData(rng.poisson(rates).astype(np.float32), obs=obs)
+    with global_seed(0):
+        scx.model.InfoVAE.setup_anndata(adata, batch_key="batch")
+        model = scx.model.InfoVAE(adata)
+        model.train(60, **FAST)
+    return adata, model
+
+
+def other_batches_nearby(adata, embedding):
+    """Mean share of the 15 nearest cells that are of the other batch, about 0.5 by chance."""
+    nearest = NearestNeighbors(n_neighbors=15).fit(embedding).kneighbors(return_distance=False)
+    batches = adata.obs["batch"].to_numpy()
+    return (batches[nearest] != batches[:, None]).mean()
+
+
+@pytest.mark.slow
+def test_cells_of_a_type_mix_whatever_their_batch(two_batches):
+    adata, model = two_batches
+    embedding = model.get_latent_representation()
+    without = trained_infovae(adata.copy(), 60).get_latent_representation()
+    assert other_batches_nearby(adata, embedding) > 0.35 > 0.2 > other_batches_nearby(adata, without)
+    clusters = KMeans(4, n_init=10, random_state=0).fit_predict(embedding)
+    assert adjusted_rand_score(adata.obs["type"], clusters) > 0.95
+
+
+@pytest.mark.slow
+def test_the_decoder_has_the_expression_of_each_batch(two_batches):
+    """Where the cells of one type are decoded as those of the other batch, genes change as the batches differ."""
+    adata, model = two_batches
+    other = adata.copy()
+    other.obs["batch"] = 1 - adata.obs["batch"]
+    own, swapped = (np.log(model.get_normalized_expression(cells)) for cells in (adata, other))
+    sign = np.where(adata.obs["batch"] == 0, 1, -1)[:, None]
+    counts = np.asarray(adata.X, dtype=np.float64)
+    depth = counts.sum(axis=1, keepdims=True)
+    means = [np.log((counts / depth)[adata.obs["batch"] == batch].mean(axis=0)) for batch in (0, 1)]
+    change = (sign * (swapped - own)).mean(axis=0)
+    assert np.corrcoef(change, means[1] - means[0])[0, 1] > 0.95
+
+
+@pytest.mark.slow
+def test_new_cells_need_no_batch(two_batches, tmp_path):
+    """The encoder sees genes only. What is decoded depends on the batch, and unknown ones are said."""
+    adata, model = two_batches
+    model.save(tmp_path / "model")
+    loaded = scx.model.load(tmp_path / "model")
+    query = adata[:50].copy()
+    embedding, expression = model.get_latent_representation(query), model.get_normalized_expression(query)
+    np.testing.assert_array_equal(loaded.get_normalized_expression(query), expression)
+    elsewhere, nowhere = query.copy(), query.copy()
+    elsewhere.obs["batch"] = elsewhere.obs["batch"].astype(str).replace("1", "2")
+    del nowhere.obs["batch"]
+    n_unknown = int((query.obs["batch"] == 1).sum())
+    for cells, n in ((elsewhere, n_unknown), (nowhere, 50)):
+        np.testing.assert_array_equal(loaded.get_latent_representation(cells), embedding)
+        with pytest.warns(UserWarning, match=f"{n} of 50 cells are of no batch .*Its batches are '0', '1'"):
+            found = loaded.get_normalized_expression(cells)
+        is_unknown = ~cells.obs.get("batch", pd.Series("2", cells.obs_names)).astype(str).isin(["0", "1"]).to_numpy()
+        np.testing.assert_array_equal(found[~is_unknown], expression[~is_unknown])
+        assert (found[is_unknown] != expression[is_unknown]).any(axis=1).all()
+        with pytest.warns(UserWarning, match="1 of 1 cells"):
+            loaded.get_elbo(cells, [int(np.flatnonzero(is_unknown)[0])])

@@ -22,6 +22,46 @@ class GaussianNoise(nn.Module):
         return x + self.sd * torch.randn_like(x) if self.training else x
 
 
+class Network(nn.Sequential):
+    """Layers, one after the other. With batches, every linear layer sees the batch of each cell.
+
+    The batch follows the other inputs of the layer, one-hot, as in :class:`scvi.nn.FCLayers`. Cells
+    of an unknown batch have 1 / `n_batches` in place of 0 and 1: what they add to a layer is the
+    mean over the known batches.
+
+    Parameters
+    ----------
+    *layers
+        Linear layers have `n_batches` further inputs.
+    n_batches
+        Number of batches; 0 for none.
+    """
+
+    def __init__(self, *layers: nn.Module, n_batches: int = 0) -> None:
+        super().__init__(*layers)
+        self.n_batches = n_batches
+
+    def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
+        """Return the output for `x`, shape (n, n_input).
+
+        `batch` is as in :class:`~scx.model._core.source.Batch`. It is not read if `n_batches` is 0.
+        """
+        covariates = self._covariates(x, batch) if self.n_batches else None
+        for layer in self:
+            if covariates is not None and isinstance(layer, nn.Linear):
+                x = torch.cat([x, covariates], dim=1)
+            x = layer(x)
+        return x
+
+    def _covariates(self, x: Tensor, batch: Tensor | None) -> Tensor:
+        """Return what linear layers see of the batches, shape (n, n_batches)."""
+        unknown = x.new_full((len(x), self.n_batches), 1 / self.n_batches)
+        if batch is None:
+            return unknown
+        known = F.one_hot(batch.clamp_min(0), self.n_batches).to(x.dtype)
+        return torch.where(batch[:, None] < 0, unknown, known)
+
+
 def mlp_encoder(
     n_input: int,
     n_hidden: Sequence[int],
@@ -30,7 +70,8 @@ def mlp_encoder(
     batch_norm: bool = True,
     noise: float = 0.0,
     dropout: float = 0.0,
-) -> nn.Sequential:
+    n_batches: int = 0,
+) -> Network:
     """Linear layers with batch normalisation and ReLU between them, Xavier-initialised.
 
     The last layer is linear only.
@@ -45,14 +86,16 @@ def mlp_encoder(
         Standard deviation of the noise added to the input and before each ReLU in training.
     dropout
         Probability with which a unit of a hidden layer is left out in training.
+    n_batches
+        As in :class:`Network`.
     """
     perturb = [GaussianNoise(noise)] if noise else []
     layers: list[nn.Module] = [*perturb]
     for before, after in pairwise([n_input, *n_hidden]):
         normalize = [nn.BatchNorm1d(after)] if batch_norm else []
         drop = [nn.Dropout(dropout)] if dropout else []
-        layers += [nn.Linear(before, after), *normalize, *perturb, nn.ReLU(), *drop]
-    encoder = nn.Sequential(*layers, nn.Linear([n_input, *n_hidden][-1], n_latent))
+        layers += [nn.Linear(before + n_batches, after), *normalize, *perturb, nn.ReLU(), *drop]
+    encoder = Network(*layers, nn.Linear([n_input, *n_hidden][-1] + n_batches, n_latent), n_batches=n_batches)
     for layer in encoder:
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)

@@ -46,6 +46,11 @@ class Preparation:
     batches: NDArray[np.str_] | None = None
     """Names of the batches of training, in the order of their numbers."""
 
+    @property
+    def n_batches(self) -> int:
+        """Number of the batches of training; 0 for no batches."""
+        return 0 if self.batches is None else len(self.batches)
+
     def source(
         self,
         adata: AnnData,

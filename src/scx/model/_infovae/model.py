@@ -1,6 +1,6 @@
 """Model of ScInfoVAE and its recipes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,10 +8,13 @@ import pandas as pd
 from anndata import AnnData
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
+from torch import Tensor
 
+from scx._checks import warn
 from scx._types import typed
 from scx.model._core.model import DeepClusteringModel
-from scx.model._core.recipe import Recipe
+from scx.model._core.recipe import ModuleConfig, Recipe
+from scx.model._core.source import Batch, row_numbers
 
 from .config import InfoVAEConfig, TwoPhaseConfig
 from .module import InfoVAEModule
@@ -39,6 +42,7 @@ class InfoVAE(DeepClusteringModel):
     >>> adata.obsm["X_infovae"] = model.get_latent_representation()
     """
 
+    knows_batches = True
     _module_cls = InfoVAEModule
     _training_plan_cls = TwoPhasePlan
     module: InfoVAEModule
@@ -101,6 +105,10 @@ class InfoVAE(DeepClusteringModel):
         ),
     }
 
+    def _make_module(self, config: ModuleConfig) -> InfoVAEModule:
+        assert isinstance(config, InfoVAEConfig)
+        return InfoVAEModule(self.summary_stats.n_vars, config, self.preparation_.n_batches)
+
     @typed
     def get_latent_representation(
         self,
@@ -147,7 +155,7 @@ class InfoVAE(DeepClusteringModel):
         adata, indices, batch_size
             As in :meth:`get_latent_representation`.
         """
-        return float(self._for_cells(self.module.elbo, adata, indices, batch_size).mean())
+        return float(self._decoded(self.module.elbo, adata, indices, batch_size).mean())
 
     @typed
     def get_normalized_expression(
@@ -158,6 +166,8 @@ class InfoVAE(DeepClusteringModel):
     ) -> pd.DataFrame:
         """Return the expression that the decoder gives at the mean of each cell's posterior.
 
+        If the model has batches, it is the expression of a cell in its batch.
+
         Parameters
         ----------
         adata, indices, batch_size
@@ -167,8 +177,34 @@ class InfoVAE(DeepClusteringModel):
         -------
         Cells × genes. Counts are those of a cell with the median size factor and without dropouts.
         """
-        expression = self._for_cells(self.module.expression, adata, indices, batch_size)
+        expression = self._decoded(self.module.expression, adata, indices, batch_size)
         return pd.DataFrame(expression, self._cell_names(adata, indices), self.preparation_.genes)
+
+    def _decoded(
+        self,
+        function: Callable[[Batch], Tensor],
+        adata: AnnData | None,
+        indices: Sequence[int] | NDArray[Any] | None,
+        batch_size: int | None,
+    ) -> NDArray[np.float32]:
+        """Return what a function of the module that decodes gives for each cell.
+
+        Warn if the batch of a cell is unknown to the decoder.
+        """
+        found = self._for_cells(function, adata, indices, batch_size)
+        if self.preparation_.batches is None:
+            return found
+        codes = self.preparation_.batch_codes(self.adata if adata is None else adata)
+        is_unknown = np.ones(len(found), dtype=bool)
+        if codes is not None:
+            is_unknown = codes[slice(None) if indices is None else row_numbers(indices, len(codes))] < 0
+        if is_unknown.any():
+            warn(
+                f"{is_unknown.sum()} of {len(found)} cells are of no batch that the model was trained on, by "
+                f"`adata.obs[{self.preparation_.batch_key!r}]`. They are decoded as the mean of its batches, which may be "
+                f"unlike theirs. Its batches are {', '.join(map(repr, self.preparation_.batches.tolist()))}."
+            )
+        return found
 
     def _callbacks(self) -> list[Callback]:
         return [] if self.module.config.n_clusters is None else [ClusteringPhase(self.embed_while_training)]

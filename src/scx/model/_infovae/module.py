@@ -33,12 +33,14 @@ class InfoVAEModule(DeepClusteringModule):
         Number of genes.
     config
         Network, likelihood and losses.
+    n_batches
+        Number of batches that the decoder is told of; 0 for none. The encoder is not told of them.
     """
 
     losses = ("loss", "reconstruction_loss", "kl_divergence", "mmd")
     config: InfoVAEConfig
 
-    def __init__(self, n_genes: int, config: InfoVAEConfig) -> None:
+    def __init__(self, n_genes: int, config: InfoVAEConfig, n_batches: int = 0) -> None:
         super().__init__()
         self.config = config
         is_gaussian = config.likelihood == "gaussian"
@@ -49,7 +51,11 @@ class InfoVAEModule(DeepClusteringModule):
         has_gene_scale = is_gaussian or config.dispersion == "gene"
         parameters_per_gene = 1 if is_gaussian else 2 if has_gene_scale else 3
         self.decoder = mlp_encoder(
-            config.n_latent, config.n_hidden[::-1], parameters_per_gene * n_genes, batch_norm=config.batch_norm
+            config.n_latent,
+            config.n_hidden[::-1],
+            parameters_per_gene * n_genes,
+            batch_norm=config.batch_norm,
+            n_batches=n_batches,
         )
         # ln σ² of values, ln θ of counts
         self.log_gene_scale = nn.Parameter(torch.zeros(n_genes if has_gene_scale else 0))
@@ -85,7 +91,7 @@ class InfoVAEModule(DeepClusteringModule):
         Counts are those of a cell with the median size factor and without dropouts; other
         values are in the units of the data.
         """
-        decoded: Tensor = self.decoder(self.embed(batch))
+        decoded: Tensor = self.decoder(self.embed(batch), batch.batch)
         if self.config.likelihood == "gaussian":
             return decoded * self.normalize.std + self.normalize.mean
         return decoded[:, : self.normalize.mean.numel()].clamp(*LOG_RATE_RANGE).exp()
@@ -119,7 +125,7 @@ class InfoVAEModule(DeepClusteringModule):
 
     def _reconstruction(self, batch: Batch, z: Tensor) -> Tensor:
         """Return the negative log-likelihood of each cell given its embedding, shape (n,)."""
-        decoded = self.decoder(z)
+        decoded = self.decoder(z, batch.batch)
         if self.config.likelihood == "gaussian":
             return gaussian_nll(self.normalized(batch), decoded, self.log_gene_scale.clamp(*LOG_VARIANCE_RANGE))
         relative_size = batch.size_factor / self.normalize.median
