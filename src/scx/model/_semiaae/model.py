@@ -61,7 +61,6 @@ class SemiAAE(DeepClusteringModel):
     >>> adata.obs["predicted"] = model.predict()
     """
 
-    knows_batches = True
     stored_classes = STORED
     _module_cls = SemiAAEModule
     _training_plan_cls = AdversarialPlan
@@ -159,7 +158,7 @@ class SemiAAE(DeepClusteringModel):
 
     def _make_module(self, config: ModuleConfig) -> SemiAAEModule:
         assert isinstance(config, SemiAAEConfig)
-        return SemiAAEModule(self.summary_stats.n_vars, config, len(self.types_), self.preparation_.n_batches)
+        return SemiAAEModule(self.summary_stats.n_vars, config, len(self.types_))
 
     def saved_arguments(self) -> dict[str, Any]:
         """Return the arguments with which a saved model is made again, besides its recipe."""

@@ -27,15 +27,13 @@ class SemiAAEModule(DeepClusteringModule):
         Networks and losses.
     n_types
         Number of known types; 0 for no head.
-    n_batches
-        Number of batches that the decoder is told of; 0 for none. The encoder is not told of them.
     """
 
     losses = ("loss", "reconstruction_loss")
     config: SemiAAEConfig
     inverse_temperature: Tensor
 
-    def __init__(self, n_genes: int, config: SemiAAEConfig, n_types: int, n_batches: int = 0) -> None:
+    def __init__(self, n_genes: int, config: SemiAAEConfig, n_types: int) -> None:
         super().__init__()
         self.config = config
         self.normalize = LogNormalize(n_genes, config.max_value)
@@ -51,7 +49,6 @@ class SemiAAEModule(DeepClusteringModule):
             (2 if per_gene else 3) * n_genes,
             batch_norm=config.batch_norm,
             dropout=config.dropout,
-            n_batches=n_batches,
         )
         self.log_dispersion = nn.Parameter(torch.zeros(n_genes if per_gene else 0))
         self.head = nn.Linear(config.n_latent, n_types) if n_types else None
@@ -120,5 +117,4 @@ class SemiAAEModule(DeepClusteringModule):
     def _reconstruction(self, batch: Batch, z: Tensor) -> Tensor:
         """Return the negative log-likelihood of the counts, mean over cells and genes."""
         relative_size = batch.size_factor / self.normalize.median
-        decoded = self.decoder(z, batch.batch)
-        return decoded_zinb_nll(batch.x, decoded, relative_size, self.log_dispersion).mean() / batch.x.shape[1]
+        return decoded_zinb_nll(batch.x, self.decoder(z), relative_size, self.log_dispersion).mean() / batch.x.shape[1]
