@@ -57,7 +57,7 @@ package: $(VENV)/.stamp-package
 lowest:
 	uv venv --quiet --clear --python 3.12 .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable . --group test
-	$(ENV) .venv-lowest/bin/python -m pytest tests/test_contract.py tests/test_compat.py -m "not slow" $(ARGS)
+	$(ENV) .venv-lowest/bin/python -m pytest tests/test_contract.py tests/test_compat.py $(ARGS)
 
 bench: $(VENV)/.stamp-test
 	$(ENV) $(BIN)/python benchmarks/run.py $(ARGS)

@@ -71,6 +71,8 @@ html_theme = "sphinx_book_theme"
 html_title = "scx"
 html_show_sourcelink = False
 html_static_path = ["_static"]
+html_logo = "_static/logo.png"
+html_favicon = "_static/logo.png"
 html_css_files = ["custom.css"]
 html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
 

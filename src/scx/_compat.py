@@ -68,3 +68,10 @@ def history_logger(save_dir: str | None) -> "Logger":
 
     logger: Logger = SimpleLogger(save_dir=save_dir, save_log_on_disk=bool(save_dir))
     return logger
+
+
+def progress_bar_class() -> Any:
+    """Return the callback of scvi-tools that shows the progress of training."""
+    from scvi.train._progress import ProgressBar
+
+    return ProgressBar

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scx._compat import history_logger, parse_devices
 
+from .progress import ProgressBar, ScviProgressBar
 from .session import quiet, session_restored
 
 REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -154,7 +155,15 @@ def are_finite(tensors: Iterable[Tensor]) -> bool:
 class Trainer(scvi.train.Trainer):
     """Trainer of scvi-tools that leaves it to :class:`Runner` to raise what went wrong."""
 
+    callbacks: list[Callback]
     failure: BaseException | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.callbacks = [
+            ProgressBar(callback.refresh_rate) if type(callback) is ScviProgressBar else callback
+            for callback in self.callbacks
+        ]
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
         """Train, and keep an error as `failure`.
