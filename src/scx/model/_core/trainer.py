@@ -155,7 +155,7 @@ def are_finite(tensors: Iterable[Tensor]) -> bool:
 class Trainer(scvi.train.Trainer):
     """Trainer of scvi-tools that leaves it to :class:`Runner` to raise what went wrong."""
 
-    callbacks: list[Callback]
+    callbacks: list[Any]
     failure: BaseException | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
