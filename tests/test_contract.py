@@ -94,7 +94,9 @@ def test_writes_the_documented_fields(method, pbmc):
     assert confidence.nunique() > 10
     embedding = pbmc.obsm[f"X_{key}"]
     assert embedding.dtype == np.float32
-    assert embedding.shape == (pbmc.n_obs, method.model_cls.recipes["default"].module.n_latent)
+    settings = method.model_cls.recipes["default"].settings()
+    n_components = 0 if "batch_key" in method.fields else settings.get("n_components", 0)
+    assert embedding.shape == (pbmc.n_obs, settings["n_latent"] + n_components)
     assert np.isfinite(embedding).all()
     record = pbmc.uns[key]
     assert record["n_clusters"]["chosen"] == pbmc.obs[key].nunique()

@@ -76,6 +76,12 @@ COMMON: dict[str, list[Case]] = {
 }  # fmt: skip
 
 
+def n_components(done: Outcome) -> int:
+    """Return the number of principal components in the embedding by default."""
+    recipe = getattr(scx.model, param(done, "method")).recipes["default"]
+    return min(N_VARS, recipe.settings().get("n_components", 0))
+
+
 RANGES: list[Case] = [
     accepts((2, 5), lambda done: 2 <= done.adata.obs[KEY].nunique() <= 5 and list(done.adata.uns[KEY]["n_clusters"]["asked"]) == [2, 5]),
     accepts(np.array([4, 5]), lambda done: done.adata.uns[KEY]["n_clusters"]["chosen"] in (4, 5)),
@@ -154,8 +160,8 @@ METHOD: dict[str, list[Case]] = {
         refuses("Paper", "'default', 'paper'"),
     ],
     "n_latent": [
-        accepts(1, lambda done: done.adata.obsm[f"X_{KEY}"].shape == (N_OBS, 1)),
-        accepts(np.int16(2), lambda done: done.adata.obsm[f"X_{KEY}"].shape == (N_OBS, 2)),
+        accepts(1, lambda done: done.adata.obsm[f"X_{KEY}"].shape == (N_OBS, 1 + n_components(done))),
+        accepts(np.int16(2), lambda done: done.adata.obsm[f"X_{KEY}"].shape == (N_OBS, 2 + n_components(done))),
         refuses(0, "at least 1"),
     ],
     "max_epochs": [
@@ -258,7 +264,7 @@ BATCHES: dict[str, list[Case]] = {
 
 CICL: dict[str, list[Case]] = {
     "n_latent": [  # layer normalisation of one dimension is 0 for every cell
-        accepts(2, lambda done: done.adata.obsm[f"X_{KEY}"].shape == (N_OBS, 2)),
+        accepts(2, lambda done: done.adata.obsm[f"X_{KEY}"].shape == (N_OBS, 2 + n_components(done))),
         refuses(1, "at least 2"),
     ],
 }
