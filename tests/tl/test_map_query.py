@@ -240,7 +240,7 @@ def test_large_references_keep_a_sample(pbmc, tmp_path, monkeypatch):
     monkeypatch.setattr(outliers, "MAX_CELLS", 50)
     scx.tl.contrastive(pbmc, 3, max_epochs=1, n_top_genes=60, model_dir=tmp_path / "model")
     model = scx.model.load(tmp_path / "model")
-    assert model.reference_.outliers.embedded.points.shape == (50, 60)
+    assert model.reference_.outliers.embedded.points.shape == (50, 80)
     assert len(model.reference_.outliers.held_back) == 50
     scx.tl.map_query(pbmc, model)
     np.testing.assert_allclose(pbmc.obsm["X_contrastive"], model.get_latent_representation(pbmc), atol=1e-5)
