@@ -50,7 +50,7 @@ def test_a_loss_that_starts_in_a_later_phase_is_nan_before(pbmc):
 def test_progress_bar_that_the_call_sets(pbmc, capsys):
     sc.settings.verbosity = 0
     scx.tl.contrastive(pbmc, 3, **QUICK, train_kwargs={"enable_progress_bar": True})
-    assert "Epoch 2/2" in "".join(capsys.readouterr())
+    assert "epoch 2/2" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("step", ["train", "get_latent_representation", "partition"])

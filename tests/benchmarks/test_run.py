@@ -1,4 +1,5 @@
-import json
+import multiprocessing
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,18 +18,17 @@ def tried(monkeypatch):
     """Runs that take no time: what is run is listed, and every row has the same score."""
     made = []
 
-    def pretend(command, **kwargs):
-        task = json.loads(command[-1])
+    def pretend(task):
         made.append(task)
-        row = task | run.versions() | {"ari": "0.5", "n_clusters": 4, "seconds": "1.0"}
-        return SimpleNamespace(returncode=0, stdout=f"noise\n{json.dumps(row)}\n", stderr="")
+        return task | run.versions() | {"ari": "0.5", "n_clusters": 4, "seconds": "1.0"}
 
-    monkeypatch.setattr(run.subprocess, "run", pretend)
+    monkeypatch.setattr(run, "in_process", pretend)
     return made
 
 
 def call(monkeypatch, *words):
     monkeypatch.setattr(sys, "argv", ["run.py", *map(str, words)])
+    monkeypatch.setattr(run.os, "environ", dict(run.os.environ))  # the program sets what its processes read
     return run.main()
 
 
@@ -63,15 +63,40 @@ def test_labels_are_for_the_arms_that_read_them(tried, monkeypatch, tmp_path):
 
 
 def test_failed_run_leaves_no_row_and_the_others_go_on(monkeypatch, tmp_path, capsys):
-    def fail(command, **kwargs):
-        return SimpleNamespace(returncode=-9, stdout="", stderr="killed")
-
-    monkeypatch.setattr(run.subprocess, "run", fail)
+    monkeypatch.setattr(run, "in_process", lambda task: "exit status -9\nkilled")
     out = tmp_path / "results.csv"
     assert call(monkeypatch, "--arms", "pca20:leiden", "--datasets", "one", "two", "--seeds", 0, "--out", out) == 1
     errors = capsys.readouterr().err
     assert "one pca20:leiden True  0: exit status -9\nkilled" in errors and "two pca20" in errors
     assert run.rows(out) == []
+
+
+def end(task):
+    os._exit(3)
+
+
+def fail(task):
+    raise ValueError(task["dataset"])
+
+
+def made(task):
+    return task | {"process": os.getpid()}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_each_row_has_a_process_of_its_own(monkeypatch):
+    monkeypatch.setattr(run, "FORKED", multiprocessing.get_context("fork"))
+    task = {"dataset": "one"}
+    monkeypatch.setattr(run, "measure", made)
+    first, second = run.in_process(task), run.in_process(task)
+    assert first["dataset"] == "one"
+    assert len({first["process"], second["process"], os.getpid()}) == 3
+    monkeypatch.setattr(run, "measure", end)
+    assert run.in_process(task) == "exit status 3\nit sent nothing"
+    monkeypatch.setattr(run, "measure", fail)
+    failed = run.in_process(task)
+    assert failed.startswith("exit status 1\n") and "ValueError: one" in failed
 
 
 def test_two_programs_append_to_one_file(tmp_path):
