@@ -152,10 +152,10 @@ class PairModel(DeepClusteringModel):
             self.module.center.copy_(outputs.mean(dim=0))
             self.module.scale.copy_(outputs.var(dim=0, correction=0).sum().sqrt())
 
-    def _check_result(self) -> None:
-        super()._check_result()
+    def _check_separates(self, embedding: NDArray[np.float32]) -> None:
         if self.module.config.n_components:  # the components would hide that the network has collapsed
-            self._check_separates(self.while_training(self.module.output).cpu().numpy())
+            embedding = self.while_training(self.module.output).cpu().numpy()
+        super()._check_separates(embedding)
 
     def _training_batches(self, batches: BatchSampler) -> Rows:
         n_neighbors = self.module.config.n_neighbors
