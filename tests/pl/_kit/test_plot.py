@@ -55,7 +55,7 @@ def test_nothing_but_palettes_is_written(name, adata):
     PLOTS[name](adata, show=False)
     pd.testing.assert_frame_equal(adata.obs, before.obs)
     assert set(adata.obsm) == set(before.obsm)
-    assert set(adata.uns) - set(before.uns) <= {"mine_colors", "type_colors"}
+    assert set(adata.uns) - set(before.uns) <= {"mine_colors", "type_colors", "sample_colors"}
     np.testing.assert_array_equal(adata.X, before.X)
 
 
