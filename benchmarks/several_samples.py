@@ -1,8 +1,8 @@
 """Several samples: what `batch_key` gains and costs, with methods of scx and peers.
 
-    python benchmarks/batches.py                                  # all arms and datasets
-    python benchmarks/batches.py --datasets cellbench_5lines --arms contrastive contrastive:batch
-    python benchmarks/batches.py --scib                           # with the scores of scib-metrics
+    python benchmarks/several_samples.py                                  # all arms and datasets
+    python benchmarks/several_samples.py --datasets cellbench_5lines --arms contrastive contrastive:batch
+    python benchmarks/several_samples.py --scib                           # with the scores of scib-metrics
 
 A row is appended to --out as it finishes; rows that the file has are not made again.
 
